@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.checks import named
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory import Inventory
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import PlanFolder
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import (
+    RegistryError,
+    parse_registry,
+    render_registry,
+)
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry_file import RegistryFile, default_path
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import host_slice, plan_files
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import inventory_of, keys_seen
+
+_ARGUMENTS = {
+    "record": {"type": "bool", "default": False},
+    "registry_file": {"type": "path"},
+    "output_dir": {"type": "path"},
+    "partial_inventory": {"type": "bool", "default": False},
+    "prune": {"type": "bool", "default": False},
+}
+
+
+class ActionModule(ActionBase):
+    """Plans all networks of the inventory, once a play, on the controller; see the module's documentation."""
+
+    BYPASS_HOST_LOOP = True
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Returns the plan with each host's part as one JSON text: a plain value that costs Ansible nothing to carry."""
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _validated, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
+        path = arguments["registry_file"] or default_path(task_vars.get("ansible_inventory_sources") or [], os.getcwd())
+        inventory = inventory_of(task_vars["hostvars"], task_vars["groups"])
+        try:
+            with RegistryFile(path) as registry_file:
+                before = registry_file.read()
+                plan = make_plan(
+                    inventory.plain,
+                    parse_registry(before, path),
+                    keys_seen(inventory.raw),
+                    partial=arguments["partial_inventory"],
+                    prune=arguments["prune"],
+                )
+                after = render_registry(plan.registry)
+                registry_changed = arguments["record"] and after != before
+                if registry_changed and not self._task.check_mode:
+                    registry_file.write(after)
+            folder = PlanFolder(arguments["output_dir"]) if arguments["output_dir"] else None
+            changes = folder.changes(plan_files(plan), self._hosts_to_write(task_vars)) if folder else []
+            if folder and not self._task.check_mode:
+                folder.apply(changes)
+        except (PlanRefusedError, RegistryError) as error:
+            raise AnsibleActionFail(str(error)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise AnsibleActionFail(f"{getattr(error, 'filename', None) or path}: {error}") from None
+        diff = [{"before_header": path, "after_header": path, "before": before, "after": after}] if registry_changed else []
+        diff += [{"before_header": change.path, "after_header": change.path, "before": change.before or "", "after": change.after or ""} for change in changes]
+        result.update(
+            changed=bool(diff),
+            diff=diff,
+            registry_file=path,
+            hosts={host: json.dumps(host_slice(parts)) for host, parts in plan.hosts().items()},
+            networks={planned.network.name: len(planned.paths.nodes) for planned in plan.networks},
+            rekeyed=[change._asdict() for change in plan.rekeyed],
+            keyless=plan.keyless,
+            departed=plan.departed,
+            unreachable_nodes=plan.unreachable,
+        )
+        if arguments["record"]:
+            result["warnings"] = _warnings(plan)
+        return result
+
+    def _hosts_to_write(self, task_vars: dict[str, t.Any]) -> set[str]:
+        """The hosts whose files are written: those of the play, so that --limit leaves the others' alone."""
+        return set(task_vars["ansible_play_hosts_all"])
+
+
+def _warnings(plan: Plan) -> list[str]:
+    """What a person should be told although it is no fault."""
+    told = [f"{named(names)} in {network}: no public key is known yet, so nobody has them as a peer; run again when they can be reached"
+            for network, names in plan.keyless.items()]  # fmt: skip
+    told += [f"{change.node} in {change.network} has the new key {change.public_key} (it was {change.previous})" for change in plan.rekeyed]
+    told += [f"{named(names)} in {network}: there is no path between them and some others (allow_unreachable)"
+             for network, names in plan.unreachable.items()]  # fmt: skip
+    return told

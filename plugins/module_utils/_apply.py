@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Carries out steps (see _difference): neighbours of one kind by one process."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import typing as t
+
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import Service
+
+# Arguments of all steps that go into one process; Linux allows at least 128 KiB for arguments and environment (execve(2)).
+LONGEST_COMMAND = 100_000
+
+# What wg-quick(8) runs a hook with: bash, set -e -o pipefail, extended patterns.
+SHELL = ("-e", "-o", "pipefail", "-O", "extglob", "-c")
+
+
+class StepFailed(DeviceError):
+    """A step could not be done; says which and why."""
+
+    def __init__(self, step: Step, reason: str) -> None:
+        super().__init__(f"step '{step.text}' failed: {reason.strip() or 'no reason given'}")
+        self.step = step
+
+
+class Applier:
+    """Carries out steps for one device and its service, if it has one."""
+
+    def __init__(self, run_command: RunCommand, name: str, service: Service | None = None) -> None:
+        self._run_command = run_command
+        self._name = name
+        self._service = service
+
+    def apply(self, steps: t.Iterable[Step]) -> None:
+        """Do all steps in their order. Raises StepFailed at the first that fails; those after it are not done."""
+        for tool, group in itertools.groupby(steps, key=lambda step: step.tool):
+            getattr(self, f"_{tool}")(list(group))
+
+    def _ip(self, steps: list[Step], *options: str) -> None:
+        lines = "".join(" ".join(step.words) + "\n" for step in steps)
+        code, out, err = self._run_command([_tool("ip"), *options, "-batch", "-"], data=lines, binary_data=True)
+        if code != 0:
+            # "Command failed -:3" names the line at which ip(8) stopped.
+            line = re.search(r"Command failed -:(\d+)", err)
+            reason = re.sub(r"\s*Command failed -:\d+\s*", "", err) or out
+            raise StepFailed(steps[int(line[1]) - 1 if line else 0], reason)
+
+    def _ip4(self, steps: list[Step]) -> None:
+        self._ip(steps, "-4")
+
+    def _ip6(self, steps: list[Step]) -> None:
+        self._ip(steps, "-6")
+
+    def _wg(self, steps: list[Step]) -> None:
+        for batch in _batches(steps):
+            words = [word for step in batch for word in step.words]
+            self._run([_tool("wg"), "set", self._name, *words], batch[0], batch[0].data)
+
+    def _peers(self, steps: list[Step]) -> None:
+        sections = "\n".join(step.data or "" for step in steps)
+        self._run([_tool("wg"), "addconf", self._name, "/dev/stdin"], steps[0], sections)
+
+    def _nft(self, steps: list[Step]) -> None:
+        self._run([_tool("nft"), "-f", "-"], steps[0], "".join(step.data or "" for step in steps))
+
+    def _write(self, steps: list[Step]) -> None:
+        for step in steps:
+            path, value = step.words
+            try:
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(value)
+            except OSError as error:
+                raise StepFailed(step, str(error)) from None
+
+    def _hook(self, steps: list[Step]) -> None:
+        for step in steps:
+            self._run([_tool("bash"), *SHELL, *step.words], step)
+
+    def _down_hook(self, steps: list[Step]) -> None:
+        for step in steps:
+            with contextlib.suppress(StepFailed):
+                self._hook([step])
+
+    def _command(self, steps: list[Step]) -> None:
+        for step in steps:
+            self._run([_tool(step.words[0]), *step.words[1:]], step, step.data)
+
+    def _unit(self, steps: list[Step]) -> None:
+        for step in steps:
+            verb, *command = step.words
+            try:
+                if verb == "adopt":
+                    self._service.adopt([_tool(command[0]), *command[1:]])
+                else:
+                    getattr(self._service, verb)()
+            except (DeviceError, OSError) as error:
+                raise StepFailed(step, str(error)) from None
+
+    def _file(self, steps: list[Step]) -> None:
+        for step in steps:
+            try:
+                if step.data is None:
+                    _files.remove(step.words[0])
+                else:
+                    os.makedirs(os.path.dirname(step.words[0]), mode=0o700, exist_ok=True)
+                    _files.write_atomically(step.words[0], step.data.encode("utf-8", "surrogateescape"), 0o600)
+            except OSError as error:
+                raise StepFailed(step, str(error)) from None
+
+    def _run(self, argv: list[str], step: Step, data: str | None = None) -> None:
+        code, out, err = self._run_command(argv, data=data, binary_data=True)
+        if code != 0:
+            raise StepFailed(step, err.strip() or out.strip() or f"{argv[0]} ended with {code}")
+
+
+def _tool(command: str) -> str:
+    path = find(command)
+    if path is None:
+        raise DeviceError(f"the command '{command}' is missing on this host")
+    return path
+
+
+def _batches(steps: list[Step]) -> t.Iterator[list[Step]]:
+    """Steps that fit on one command line; one with data is alone, and one with nothing to say has no part in it."""
+    batch: list[Step] = []
+    length = 0
+    for step in steps:
+        if len(step.words) == 2 and step.words[0] == "peer":
+            continue
+        size = sum(len(word) + 1 for word in step.words)
+        if batch and (step.data or batch[0].data or length + size > LONGEST_COMMAND):
+            yield batch
+            batch, length = [], 0
+        batch.append(step)
+        length += size
+    if batch:
+        yield batch

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that hold secrets or that a boot depends on: written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+
+def read(path: str) -> bytes | None:
+    """The bytes of a regular file, None if there is none. Raises OSError for everything else."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def write_atomically(path: str, data: bytes, mode: int) -> None:
+    """Put ``data`` at ``path`` with ``mode``, owned by the caller; a reader sees the old file or the new one, never half.
+
+    The temporary file lies beside the target under one fixed name, so that a process killed in between leaves at most
+    one, which the next write replaces; it is created with ``mode`` and never open to others for a moment.
+    Two writers of one file must hold a lock. Raises OSError.
+    """
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}.new")
+    remove(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode & 0o700)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+    _sync_directory(directory)
+
+
+def remove(path: str) -> bool:
+    """Remove a file; whether there was one. Raises OSError."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _sync_directory(directory: str) -> None:
+    """Make the rename itself survive a power cut, where the file system can."""
+    descriptor = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,440 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One interface as a whole: device, file and service - what is, what shall be, the plan between, and its execution.
+
+The plan is computed once, shown in check mode, and else carried out. The file is written last: until then the next run
+of a killed one still finds in it which routes, hooks and endpoints are the old ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import typing as t
+
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
+    _device,
+    _files,
+    _full_tunnel,
+    _resolver,
+    _underlay,
+    _unit,
+    _wg_quick,
+)
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._apply import Applier, StepFailed
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device, DeviceError, Peer, RunCommand
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step, difference, routes_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find, kernel_has_wireguard
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
+
+DIRECTORY = "/etc/wireguard"
+JOURNALS = "/run"
+FILE_MODE = 0o600
+
+
+class Plan(t.NamedTuple):
+    """Steps in the order of their execution."""
+
+    prepare: tuple[Step, ...] = ()  # hooks before, and the link
+    live: tuple[Step, ...] = ()
+    finish: tuple[Step, ...] = ()  # name servers, hooks after
+    persist: tuple[Step, ...] = ()  # file and service
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All of them."""
+        return self.prepare + self.live + self.finish + self.persist
+
+
+class Now(t.NamedTuple):
+    """What is there."""
+
+    device: Device | None
+    file: str | None  # None: there is none
+    file_is_private: bool  # as we write it: 0600, owned by root
+    config: Config | None  # None: there is no file, or it cannot be understood
+    unit: _unit.UnitState | None  # None: no init system could manage the interface
+    policy: _full_tunnel.Policy | None  # None: neither there nor wanted
+    begun: Config | None  # what a killed run was about to make: its hooks may have run, or not
+
+
+class Interface:
+    """An interface by its name, and what may be done to it."""
+
+    def __init__(self, run_command: RunCommand, name: str, warn: t.Callable[[str], None], directory: str = DIRECTORY) -> None:
+        self.name = name
+        self.path = f"{directory}/{name}.conf"
+        self._journal = f"{JOURNALS}/wg_interface-{name}.json"
+        self._run_command = run_command
+        self._warn = warn
+        self._service = _unit.service(run_command, name)
+        self._applier = Applier(run_command, name, self._service)
+
+    @contextlib.contextmanager
+    def lock(self) -> t.Iterator[None]:
+        """Only one run changes interfaces at a time. The lock is on the directory itself, so nothing is left behind."""
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        descriptor = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    # --- what is
+
+    def look(self, wants_policy: bool = False) -> Now:
+        """Read device, file and service."""
+        device = _device.read(self._run_command, self.name)
+        content = _files.read(self.path)
+        text = None if content is None else content.decode("utf-8", "surrogateescape")
+        config = self._parsed(self.path, text)
+        policy = None
+        if wants_policy or (device and device.fwmark) or (config and config.fwmark):
+            policy = _full_tunnel.read(self._run_command, self.name)
+        return Now(
+            device,
+            text,
+            content is not None and _is_private(self.path),
+            config,
+            self._service.state() if self._service else None,
+            policy,
+            self._read_journal(),
+        )
+
+    def _parsed(self, path: str, text: str | None) -> Config | None:
+        if text is None:
+            return None
+        try:
+            return _wg_quick.parse(text)
+        except ValueError as error:
+            self._warn(f"{path} is not understood and will be replaced: {error}")
+            return None
+
+    # --- what shall be
+
+    def complete(self, config: Config, now: Now) -> Config:
+        """A wanted configuration with a fwmark where policy routing needs one. It goes into the file, since a reload of
+        the service takes off what is not in the file."""
+        if config.fwmark or not _full_tunnel.is_wanted(config.allowed_ips, config.table):
+            return config
+        known = (now.config and now.config.fwmark) or (now.device and now.device.fwmark)
+        return config._replace(fwmark=known or _full_tunnel.free_table(self._run_command))
+
+    def addressed(self, config: Config, now: Now) -> tuple[Config, dict[str, str]]:
+        """The configuration as it can be had now, and the endpoints to push: public key -> address and port.
+
+        A declared endpoint is pushed when the declaration changed, or when the device has none: never because the
+        device has another one, since then the peer roamed. Only those names are resolved that must be. If one does not
+        resolve, a new peer goes without, to be tried again by the next run, and a known peer keeps what it had, in
+        device and file.
+        """
+        live = now.device.peers if now.device else {}
+        declared = {peer.public_key: peer.endpoint for peer in now.config.peers} if now.config else {}
+        wanted = {}
+        for peer in config.peers:
+            there = live.get(peer.public_key)
+            if peer.endpoint and not (there and there.endpoint and declared.get(peer.public_key) == peer.endpoint):
+                wanted[peer.public_key] = peer.endpoint
+        addresses = _underlay.resolve(set(wanted.values()))
+        push = {key: addresses[endpoint] for key, endpoint in wanted.items() if endpoint in addresses}
+        lost = {key: endpoint for key, endpoint in wanted.items() if endpoint not in addresses}
+        if not lost:
+            return config, push
+        peers = []
+        for peer in config.peers:
+            if peer.public_key in lost:
+                kept = declared.get(peer.public_key) if peer.public_key in live else None
+                result = f"keeps {kept}" if kept and kept != peer.endpoint else "is without an endpoint"
+                self._warn(
+                    f"endpoint {peer.endpoint} of peer {peer.name or peer.public_key} does not resolve on this host: the "
+                    f"peer {result} until a run finds the name"
+                )
+                peer = peer._replace(endpoint=kept or peer.endpoint)
+            peers.append(peer)
+        return config._replace(peers=tuple(peers)), push
+
+    def desired(self, config: Config, push: t.Mapping[str, str], now: Now, public_key: str | None) -> Device:
+        """The device of a configuration."""
+        live = now.device.peers if now.device else {}
+        peers = {
+            peer.public_key: Peer(
+                peer.public_key,
+                peer.preshared_key,
+                push.get(peer.public_key),
+                peer.allowed_ips,
+                peer.persistent_keepalive,
+            )
+            for peer in config.peers
+        }
+        mtu = config.mtu
+        if mtu is None:
+            # As wg-quick up computes it: from what is declared, not from where peers roamed to.
+            known = [
+                peer.endpoint
+                if peer.endpoint and _underlay.is_address(peer.endpoint)
+                else push.get(peer.public_key) or (live[peer.public_key].endpoint if peer.public_key in live else None)
+                for peer in config.peers
+                if peer.endpoint
+            ]
+            mtu = _underlay.mtu(self._run_command, self.name, filter(None, known), config.fwmark or 0)
+        return Device(
+            name=self.name,
+            kind=now.device.kind if now.device else "",
+            up=True,
+            mtu=mtu,
+            private_key=config.private_key,
+            public_key=public_key,
+            listen_port=config.listen_port or 0,
+            fwmark=config.fwmark or 0,
+            addresses=config.addresses,
+            peers=peers,
+            routes=routes_of(config.allowed_ips, config.addresses, config.table, config.fwmark or 0),
+        )
+
+    def kind_for(self, backend: str) -> str:
+        """Which kind of device to create."""
+        if backend != "auto":
+            return backend
+        return "kernel" if kernel_has_wireguard(self._run_command) else "wireguard-go"
+
+    # --- the plan
+
+    def plan_present(self, now: Now, config: Config, desired: Device, kind: str, started: bool, enabled: bool) -> Plan:
+        """From what is to a running (or, if not ``started``, prepared) interface."""
+        text = _wg_quick.render(config)
+        persist = []
+        if now.file != text or not now.file_is_private:
+            persist.append(Step("file", (self.path,), f"write {self.path}", text))
+        if not started:
+            down = self.plan_down(now)
+            return down._replace(persist=down.persist + tuple(persist + self._unit_steps(now, enabled, active=None)))
+        if now.device is None:
+            created = self._plan_create(now, config, desired, kind)
+            in_unit = any(step.tool == "unit" for step in created.prepare)
+            persist += self._unit_steps(now, enabled, active=None if in_unit else True)
+            return created._replace(persist=tuple(persist))
+        persist += self._unit_steps(now, enabled, active=True)
+        live = self.live_steps(now, now.device, desired, config)
+        down, up_before, up_after = self._hook_changes(now, config)
+        finish = _resolver.steps(self.name, _dns(now.begun or now.config), _dns(config)) + up_after
+        return Plan(tuple(down + up_before), tuple(live), tuple(finish), tuple(persist))
+
+    def _plan_create(self, now: Now, config: Config, desired: Device, kind: str) -> Plan:
+        empty = Device(self.name, kind, False, 0, None, None, 0, 0, (), {}, frozenset())
+        prepare = _hooks(now.begun, self.name, "pre_down", "post_down") if now.begun else []
+        prepare += _hooks(config, self.name, "pre_up")
+        prepare += self._link_steps(now, kind)
+        finish = _resolver.steps(self.name, (), _dns(config)) + _hooks(config, self.name, "post_up")
+        return Plan(tuple(prepare), tuple(self.live_steps(now, empty, desired, config)), tuple(finish))
+
+    def _link_steps(self, now: Now, kind: str) -> list[Step]:
+        text = f"create {self.name} ({kind})"
+        if kind == "kernel":
+            return [Step("command", ("ip", "link", "add", self.name, "type", "wireguard"), text)]
+        if self._service and now.unit and now.unit.known:
+            # In the unit's control group, where it outlives this session.
+            return [Step("unit", ("adopt", kind, self.name), f"{text} in {self._service.name}")]
+        # A session of its own: the hang-up of the terminal of this one would end it.
+        return [Step("command", ("setsid", kind, self.name), text)]
+
+    def live_steps(self, now: Now, live: Device, desired: Device, config: Config | None) -> list[Step]:
+        """What must be done to the device, and around it for a default route."""
+        labels = {peer.public_key: peer.name for peer in (now.config.peers if now.config else ()) if peer.name}
+        labels.update({peer.public_key: peer.name for peer in (config.peers if config else ()) if peer.name})
+        build, clear = difference(live, desired, self._own_routes(now, live), labels)
+        tunnel_build, tunnel_clear = self._tunnel_steps(now, live, desired, config)
+        return build + tunnel_build + tunnel_clear + clear
+
+    def _own_routes(self, now: Now, live: Device) -> frozenset[_device.Route]:
+        """The routes that wg-quick or we have made: those of the file's peers, and of the device's as they are."""
+        old = now.config or Config()
+        live_networks = [network for peer in live.peers.values() for network in peer.allowed_ips]
+        own = routes_of(old.allowed_ips, old.addresses, old.table, old.fwmark or live.fwmark)
+        if now.begun:
+            begun = now.begun
+            own |= routes_of(begun.allowed_ips, begun.addresses, begun.table, begun.fwmark or live.fwmark)
+        return own | routes_of(live_networks, live.addresses, old.table, live.fwmark)
+
+    def _tunnel_steps(
+        self, now: Now, live: Device, desired: Device, config: Config | None
+    ) -> tuple[list[Step], list[Step]]:
+        if now.policy is None:
+            return [], []
+        wanted = config is not None and _full_tunnel.is_wanted(config.allowed_ips, config.table)
+        families = _full_tunnel.families_of(config.allowed_ips) if wanted else frozenset()
+        own = {mark for mark in (desired.fwmark, live.fwmark, now.config and now.config.fwmark) if mark}
+        return _full_tunnel.steps(self.name, now.policy, desired.fwmark, families, desired.addresses, own)
+
+    def _hook_changes(self, now: Now, config: Config) -> tuple[list[Step], list[Step], list[Step]]:
+        """On an interface that is up: the old hooks down, then the new ones up. The link stays, and so do all sessions."""
+        old = now.begun or now.config or Config()
+        if old.hooks == config.hooks and not now.begun:
+            return [], [], []
+        down = _hooks(old, self.name, "pre_down", "post_down")
+        return down, _hooks(config, self.name, "pre_up"), _hooks(config, self.name, "post_up")
+
+    def _unit_steps(self, now: Now, enabled: bool, active: bool | None) -> list[Step]:
+        if self._service is None or now.unit is None:
+            return []
+        steps = []
+        unit = self._service.name
+        if now.unit.leftover:
+            steps.append(Step("unit", ("clean",), f"remove what an interrupted run left in {unit}"))
+        if active and not now.unit.active:
+            steps.append(Step("unit", ("adopt", "true"), f"start {unit}"))
+        if enabled and not now.unit.enabled:
+            steps.append(Step("unit", ("enable",), f"enable {unit}"))
+        if not enabled and now.unit.enabled:
+            steps.append(Step("unit", ("disable",), f"disable {unit}"))
+        return steps
+
+    def plan_down(self, now: Now) -> Plan:
+        """Take the interface down; the file stays."""
+        old = now.config or now.begun or Config()
+        live, prepare, finish, persist = [], [], [], []
+        if now.device:
+            networks = [network for peer in now.device.peers.values() for network in peer.allowed_ips]
+            prepare += _hooks(old, self.name, "pre_down")
+            live += _resolver.steps(self.name, _dns(old), ())
+            if now.policy and _full_tunnel.families_of((*networks, *old.allowed_ips)):
+                nothing = now.device._replace(fwmark=0)
+                build, clear = self._tunnel_steps(now, now.device, nothing, None)
+                live += build + clear
+            live.append(Step("command", ("ip", "link", "delete", "dev", self.name), f"delete {self.name}"))
+            finish += _hooks(old, self.name, "post_down")
+        elif now.begun:
+            prepare += _hooks(now.begun, self.name, "pre_down", "post_down")
+        if self._service and now.unit and (now.unit.active or now.unit.leftover):
+            persist.append(Step("unit", ("stop",), f"stop {self._service.name}"))
+        return Plan(tuple(prepare), tuple(live), tuple(finish), tuple(persist))
+
+    def plan_absent(self, now: Now) -> Plan:
+        """Take everything away."""
+        plan = self.plan_down(now)
+        persist = list(plan.persist) + self._unit_steps(now, enabled=False, active=None)
+        if now.file is not None:
+            persist.append(Step("file", (self.path,), f"remove {self.path}"))
+        return plan._replace(persist=tuple(persist))
+
+    # --- its execution
+
+    def execute_present(self, plan: Plan, now: Now, config: Config, desired: Device, started: bool) -> None:
+        """Carry out a plan of ``plan_present``; verify what came of it; undo everything if something fails."""
+        try:
+            if any(config.hooks) and (plan.prepare or plan.finish):
+                self._write_journal(config)
+            self._applier.apply(plan.prepare + plan.live)
+            if started:
+                self._verify(now, config, desired)
+            self._applier.apply(plan.finish + plan.persist)
+            self._remove_journal()
+        except (DeviceError, OSError) as error:
+            problems = self._undo(plan, now, config)
+            if problems:
+                raise DeviceError(f"{error}; putting back what was before failed as well: {'; '.join(problems)}") from None
+            raise DeviceError(f"{error}; everything was put back as it was") from None
+
+    def execute_down(self, plan: Plan) -> None:
+        """Carry out a plan of ``plan_down`` or ``plan_absent``."""
+        self._applier.apply(plan.steps)
+        self._remove_journal()
+
+    def _verify(self, now: Now, config: Config, desired: Device) -> None:
+        """The device must be as desired. Where the kernel took something along (the last IPv4 address of a link takes
+        all its routes), it is put right once."""
+        for attempt in (1, 2):
+            device = _device.read(self._run_command, self.name)
+            if device is None:
+                raise DeviceError(f"verification failed: {self.name} is gone")
+            if desired.public_key and device.public_key != desired.public_key:
+                raise DeviceError(
+                    f"verification failed: the public key of {self.name} is {device.public_key} instead of "
+                    f"{desired.public_key}"
+                )
+            # A peer may roam at any time, so endpoints are not compared.
+            expected = desired._replace(peers={key: peer._replace(endpoint=None) for key, peer in desired.peers.items()})
+            policy = _full_tunnel.read(self._run_command, self.name) if now.policy else None
+            remaining = self.live_steps(now._replace(policy=policy), device, expected, config)
+            if not remaining:
+                return
+            if attempt == 1:
+                self._applier.apply(remaining)
+        raise DeviceError(f"verification failed, {self.name} still needs: {'; '.join(step.text for step in remaining)}")
+
+    def _undo(self, plan: Plan, now: Now, config: Config) -> list[str]:
+        """Put back device, file and service as they were; what could not be done."""
+        problems: list[str] = []
+
+        def attempt(steps: t.Iterable[Step]) -> None:
+            try:
+                self._applier.apply(steps)
+            except (DeviceError, OSError) as error:
+                problems.append(str(error))
+
+        hooks_ran = any(step.tool == "hook" for step in plan.prepare + plan.finish)
+        if hooks_ran:
+            attempt(_hooks(config, self.name, "pre_down", "post_down"))
+        present = self.look(wants_policy=True)
+        if now.device is None:
+            if present.device:
+                attempt(self.plan_down(present._replace(config=config._replace(pre_down=(), post_down=()))).live)
+        elif present.device is None:
+            problems.append(f"{self.name} is gone")
+        else:
+            before = now.device
+            build, clear = difference(present.device, before, present.device.routes)
+            old = now.config or Config(table="off")
+            tunnel_build, tunnel_clear = self._tunnel_steps(present, present.device, before, old)
+            attempt(build + tunnel_build + tunnel_clear + clear)
+            attempt(_resolver.steps(self.name, _dns(config), _dns(now.config)))
+            if hooks_ran and now.config:
+                attempt(_hooks(now.config, self.name, "pre_up", "post_up"))
+        if present.file != now.file:
+            attempt([Step("file", (self.path,), f"restore {self.path}", now.file)])
+        if self._service and now.unit and present.unit:
+            if present.unit.active and not now.unit.active:
+                attempt([Step("unit", ("stop",), f"stop {self._service.name}")])
+            if present.unit.enabled != now.unit.enabled:
+                verb = "enable" if now.unit.enabled else "disable"
+                attempt([Step("unit", (verb,), f"{verb} {self._service.name}")])
+        if not problems:
+            self._remove_journal()
+        return problems
+
+    # --- the journal: which hooks a run has begun with. It lies under /run, since a reboot undoes hooks as well.
+
+    def _write_journal(self, config: Config) -> None:
+        text = _wg_quick.render(config._replace(private_key=None, peers=()))
+        _files.write_atomically(self._journal, json.dumps(text).encode(), FILE_MODE)
+
+    def _read_journal(self) -> Config | None:
+        content = _files.read(self._journal)
+        return self._parsed(self._journal, json.loads(content)) if content else None
+
+    def _remove_journal(self) -> None:
+        _files.remove(self._journal)
+
+
+def _is_private(path: str) -> bool:
+    about = os.stat(path)
+    return about.st_mode & 0o7777 == FILE_MODE and about.st_uid == os.geteuid()
+
+
+def _dns(config: Config | None) -> tuple[tuple[str, ...], ...]:
+    return (config.dns, config.dns_search) if config and config.dns else ()
+
+
+def _hooks(config: Config, name: str, *fields: str) -> list[Step]:
+    """The commands of some hooks. Those that take down must not stop the others when they find nothing to take down."""
+    steps = []
+    for field in fields:
+        key = "".join(word.capitalize() for word in field.split("_"))
+        tool = "down_hook" if field.endswith("down") else "hook"
+        for command in getattr(config, field):
+            steps.append(Step(tool, (command.replace("%i", name),), f"run {key} = {command}"))
+    return steps

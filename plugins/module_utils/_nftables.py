@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an interface needs of the firewall, and how nftables says it: a table of its own. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _values
+
+# Other links than WireGuard's have freer names; this has nothing that nft would read as syntax.
+ANY_INTERFACE = re.compile(r"[A-Za-z0-9_=+.:@-]{1,15}")
+
+
+class Forward(t.NamedTuple):
+    """Traffic that may pass from one interface to another, with its answers."""
+
+    source: str
+    target: str
+
+    def back(self) -> Forward:
+        """The way of the answers."""
+        return Forward(self.target, self.source)
+
+
+class Masquerade(t.NamedTuple):
+    """Senders that leave with the address of the interface they leave by; ``target`` None: by any but the tunnel."""
+
+    source: ipaddress.IPv4Network | ipaddress.IPv6Network
+    target: str | None
+
+
+class Wish(t.NamedTuple):
+    """What an interface needs of the firewall."""
+
+    name: str
+    listen_port: int | None = None
+    forwards: tuple[Forward, ...] = ()
+    masquerades: tuple[Masquerade, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is needed."""
+        return not (self.listen_port or self.forwards or self.masquerades)
+
+    def answers(self) -> list[Forward]:
+        """The ways on which only answers may pass: the reverse of each forward that is no forward itself."""
+        return [forward.back() for forward in self.forwards if forward.back() not in self.forwards]
+
+
+def wish(name: str, listen_port: int | None, forward: list[dict], masquerade: list[dict]) -> Wish:
+    """The wish in the module's options, sorted and without repetition. Raises ValueError naming the option."""
+    _values.interface(name)
+    if listen_port is not None:
+        _values.number("listen_port", listen_port, 1, 65535)
+    forwards = set()
+    for number, entry in enumerate(forward):
+        for end in ("from", "to"):
+            _check_interface(f"forward[{number}].{end}", entry[end])
+        forwards.add(Forward(entry["from"], entry["to"]))
+    masquerades = set()
+    for number, entry in enumerate(masquerade):
+        if entry["to"] is not None:
+            _check_interface(f"masquerade[{number}].to", entry["to"])
+        try:
+            source = ipaddress.ip_network(entry["source"])
+        except ValueError as error:
+            raise ValueError(f"masquerade[{number}].source: {error}; write a network such as 10.44.0.0/24") from None
+        masquerades.add(Masquerade(source, entry["to"]))
+    return Wish(
+        name,
+        listen_port,
+        tuple(sorted(forwards)),
+        tuple(sorted(masquerades, key=lambda each: (each.source.version, each.source, each.target or ""))),
+    )
+
+
+def _check_interface(option: str, name: str) -> None:
+    if not ANY_INTERFACE.fullmatch(name):
+        raise ValueError(f"{option} is {name!r}: write the name of an interface, such as eth0")
+
+
+def table_name(name: str) -> str:
+    """The table of an interface. Names may hold = and +, nft's identifiers may not; / is in no interface name, so the
+    escapes are unique.
+    """
+    return "wireguard_" + name.replace("=", "/3d").replace("+", "/2b")
+
+
+def render(wanted: Wish) -> str:
+    """The table, exactly as ``nft --stateless list table`` prints it (compared: nftables 1.0.6 and 1.1.3)."""
+    chains = [
+        _chain("input", "filter", "filter", _input_rules(wanted)),
+        _chain("forward", "filter", "filter", _forward_rules(wanted)),
+        _chain("postrouting", "nat", "srcnat", _postrouting_rules(wanted)),
+    ]
+    return f"table inet {table_name(wanted.name)} {{\n" + "\n".join(filter(None, chains)) + "}\n"
+
+
+def _chain(hook: str, kind: str, priority: str, rules: list[str]) -> str:
+    """A base chain; nothing if it has no rules."""
+    if not rules:
+        return ""
+    lines = [f"type {kind} hook {hook} priority {priority}; policy accept;", *rules]
+    return f"\tchain {hook} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
+
+
+def _input_rules(wanted: Wish) -> list[str]:
+    return [f"udp dport {wanted.listen_port} counter accept"] if wanted.listen_port else []
+
+
+def _forward_rules(wanted: Wish) -> list[str]:
+    if not wanted.forwards:
+        return []
+    # Whoever opens a connection into the tunnel learns its smaller packets; the answers' segments are clamped by the
+    # SYN of the other side. The kernel only ever lowers the value.
+    clamp = f'oifname "{wanted.name}" tcp flags syn tcp option maxseg size set rt mtu'
+    return [
+        clamp,
+        *(f"{passing(forward)} counter accept" for forward in wanted.forwards),
+        *(f"{passing(forward)} ct state established,related counter accept" for forward in wanted.answers()),
+    ]
+
+
+def passing(forward: Forward) -> str:
+    """The part of a rule that picks what passes from one interface to the other."""
+    return f'iifname "{forward.source}" oifname "{forward.target}"'
+
+
+def _postrouting_rules(wanted: Wish) -> list[str]:
+    rules = []
+    for source, target in wanted.masquerades:
+        leaving = f'oifname "{target}"' if target else f'oifname != "{wanted.name}"'
+        rules.append(f"{_from(source)} {leaving} counter masquerade")
+    return rules
+
+
+def _from(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    """The part of a rule that picks a sender, in the one form in which nft prints it."""
+    if network.prefixlen == 0:
+        return f"meta nfproto ipv{network.version}"
+    family = "ip" if network.version == 4 else "ip6"
+    single = network.prefixlen == network.max_prefixlen
+    return f"{family} saddr {network.network_address if single else network}"
+
+
+def transaction(wanted: Wish) -> str:
+    """The input of ``nft --file`` that puts the table in place of the one there is, if any, all or nothing."""
+    table = f"table inet {table_name(wanted.name)}"
+    return f"{table}\ndelete {table}\n{render(wanted)}"

@@ -1,0 +1,258 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wg_firewall
+short_description: Open the firewall of a host for a WireGuard interface
+version_added: 0.1.0
+description:
+  - Lets in the UDP port of a WireGuard interface, lets traffic pass between it and other interfaces, and masquerades.
+  - The rules are in an nftables table of their own, C(inet wireguard_NAME), which is replaced in one transaction.
+    Nothing else on the host is touched. Each rule counts what it has let pass.
+  - The rules are kept in C(/etc/wireguard/NAME.nft). Where systemd runs, the unit C(wireguard-firewall-NAME.service)
+    loads them at boot and whenever C(nftables.service) is started, restarted or reloaded. Elsewhere (OpenRC, no init
+    system, another network namespace than init's) nothing loads them again, and RV(persistent) says so.
+  - In nftables, a packet that one table accepts can still be dropped by another. The module looks for such chains, and
+    tells the rule that is missing there.
+author:
+  - wirefleet contributors (@wirefleet)
+options:
+  name:
+    description: Name of the WireGuard interface. It need not be there yet.
+    type: str
+    required: true
+  state:
+    description: With V(absent), or if nothing is asked for, the table, its file and its unit are removed.
+    type: str
+    choices: [present, absent]
+    default: present
+  backend:
+    description:
+      - V(nftables), rules as described.
+      - V(none), the firewall of the host is left alone, also what an earlier run made there.
+      - V(auto), nftables where the command C(nft) is there. Where it is missing and nothing filters, there is nothing
+        to do; it is an error if something filters, or if O(masquerade) is asked for.
+    type: str
+    choices: [auto, nftables, none]
+    default: auto
+  listen_port:
+    description: UDP port to let in. Left out, none.
+    type: int
+  forward:
+    description:
+      - Pairs of interfaces between which traffic may pass, in the direction given. Answers may always pass.
+      - The size of TCP segments into the tunnel is clamped to what fits.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      from:
+        description: Name of the interface that packets come in by.
+        type: str
+        required: true
+      to:
+        description: Name of the interface that they leave by.
+        type: str
+        required: true
+  masquerade:
+    description: Senders whose packets leave with the address of this host.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      source:
+        description: Network of the senders.
+        type: str
+        required: true
+      to:
+        description: Name of the interface that they leave by. Left out, any but O(name).
+        type: str
+attributes:
+  check_mode:
+    description: Predicts what would be done.
+    support: full
+  diff_mode:
+    description: Shows the table, its file and its unit, each if it differs.
+    support: full
+seealso:
+  - module: wirefleet.wireguard.wg_interface
+"""
+
+EXAMPLES = r"""
+- name: Let WireGuard's packets in
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    listen_port: 51820
+
+- name: Let a relay forward inside the network as well
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    listen_port: 51820
+    forward:
+      - {from: wg0, to: wg0}
+
+- name: Let the network out to the internet
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    listen_port: 51820
+    forward:
+      - {from: wg0, to: eth0}
+    masquerade:
+      - {source: 10.44.0.0/24, to: eth0}
+
+- name: Remove all of it
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    state: absent
+"""
+
+RETURN = r"""
+backend:
+  description: What was used, V(nftables) or V(none).
+  returned: success
+  type: str
+  sample: nftables
+persistent:
+  description: Whether the rules come back after a reboot and after a reload of nftables. True if there are none.
+  returned: success
+  type: bool
+  sample: true
+blocked_by:
+  description: Chains outside of the module's table that drop what it lets pass.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    family:
+      description: Family of the table.
+      type: str
+      sample: inet
+    table:
+      description: Name of the table.
+      type: str
+      sample: filter
+    chain:
+      description: Name of the base chain.
+      type: str
+      sample: forward
+    hook:
+      description: V(input) or V(forward).
+      type: str
+      sample: forward
+    traffic:
+      description: What it drops, as the match of an nftables rule.
+      type: str
+      sample: iifname "wg0" oifname "wg0"
+    rule:
+      description: The nft command that lets it pass, until that ruleset is loaded anew.
+      type: str
+      sample: insert rule inet filter forward iifname "wg0" oifname "wg0" accept
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _nftables
+
+
+def diff(firewall: _firewall.Nftables, before: _firewall.State, after: _firewall.State) -> list[dict]:
+    """One entry for each thing that differs."""
+
+    def entry(title: str, old: str | None, new: str | None) -> dict:
+        return {"before_header": title, "after_header": title, "before": old or "", "after": new or ""}
+
+    entries = [
+        entry(f"table inet {firewall.table}", before.table, after.table),
+        entry(firewall.rules_path, before.rules_file, after.rules_file),
+        entry(firewall.unit_path, before.unit_file, after.unit_file),
+        entry(firewall.unit, service_text(before), service_text(after)),
+    ]
+    return [entry for entry in entries if entry["before"] != entry["after"]]
+
+
+def service_text(state: _firewall.State) -> str:
+    """The state of the unit in words."""
+    return f"{'enabled' if state.enabled else 'disabled'}, {'active' if state.active else 'inactive'}\n"
+
+
+def run(module: AnsibleModule) -> dict:
+    """Do what the options say; returns the result. Raises ValueError and FirewallError."""
+    params = module.params
+    wish = _nftables.wish(params["name"], params["listen_port"], params["forward"], params["masquerade"])
+    if params["state"] == "absent":
+        wish = _nftables.Wish(params["name"])
+    nothing = {"changed": False, "backend": "none", "persistent": True, "blocked_by": []}
+    if params["backend"] == "none":
+        return nothing
+    firewall = _firewall.backend(module.run_command, wish)
+    if firewall is None:
+        if params["backend"] == "nftables":
+            module.fail_json(msg="the command 'nft' is missing on this host: install the package nftables")
+        return nothing
+    before, after = firewall.read(), firewall.wanted(wish)
+    changed = before != after
+    if changed and not module.check_mode:
+        firewall.apply(before, after)
+    persistent = firewall.persistent or wish.is_empty
+    if changed and not persistent:
+        module.warn(f"nothing on this host loads {firewall.rules_path} at boot: call 'nft --file' with it from there")
+    blocked_by = firewall.obstacles(wish)
+    for obstacle in blocked_by:
+        module.warn(
+            f"the chain '{obstacle.chain}' of table {obstacle.family} {obstacle.table} drops {obstacle.traffic}: "
+            f"add it to that ruleset. Until that is loaded anew, this does: nft '{obstacle.remedy}'"
+        )
+    return {
+        "changed": changed,
+        "diff": diff(firewall, before, after),
+        "backend": firewall.name,
+        "persistent": persistent,
+        "blocked_by": [
+            {
+                "family": obstacle.family,
+                "table": obstacle.table,
+                "chain": obstacle.chain,
+                "hook": obstacle.hook,
+                "traffic": obstacle.traffic,
+                "rule": obstacle.remedy,
+            }
+            for obstacle in blocked_by
+        ],
+    }
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "backend": {"type": "str", "choices": ["auto", "nftables", "none"], "default": "auto"},
+            "listen_port": {"type": "int"},
+            "forward": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"from": {"type": "str", "required": True}, "to": {"type": "str", "required": True}},
+            },
+            "masquerade": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"source": {"type": "str", "required": True}, "to": {"type": "str"}},
+            },
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except (ValueError, _firewall.FirewallError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,345 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wg_info
+short_description: Tell what is there of WireGuard on a host
+version_added: 0.1.0
+description:
+  - Returns the WireGuard interfaces of a host with their peers, handshakes and transfer, the public keys of private key
+    files, and what the host offers for WireGuard (commands, kernel, init system, forwarding).
+  - Changes nothing and returns no secret. Works on hosts that have none of the tools yet.
+author:
+  - wirefleet contributors (@wirefleet)
+options:
+  interfaces:
+    description:
+      - Names of the interfaces to tell of. Names that the host does not know are left out of the result.
+      - Left out, all interfaces are told that are there or have a file C(/etc/wireguard/NAME.conf).
+    type: list
+    elements: str
+  private_key_files:
+    description: Paths of private key files whose public keys are wanted.
+    type: list
+    elements: path
+    default: []
+attributes:
+  check_mode:
+    description: Runs in check mode as it does otherwise, since it changes nothing.
+    support: full
+  diff_mode:
+    description: There is never a difference to show.
+    support: none
+seealso:
+  - module: wirefleet.wireguard.wg_keypair
+  - module: wirefleet.wireguard.wg_interface
+"""
+
+EXAMPLES = r"""
+- name: Look at every WireGuard interface
+  wirefleet.wireguard.wg_info:
+  register: wireguard
+
+- name: List the peers that have been silent for three minutes
+  ansible.builtin.debug:
+    msg: "{{ item.name }}: {{ item.peers | rejectattr('online') | map(attribute='public_key') | list }}"
+  loop: "{{ wireguard.interfaces }}"
+  loop_control:
+    label: "{{ item.name }}"
+
+- name: Read one interface and the public key of its key file
+  wirefleet.wireguard.wg_info:
+    interfaces: [wg0]
+    private_key_files: [/etc/wireguard/wg0.key]
+"""
+
+RETURN = r"""
+interfaces:
+  description: The interfaces, sorted by name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the interface.
+      type: str
+      sample: wg0
+    state:
+      description: V(up), or V(down) if the link is down or if there is only the configuration file.
+      type: str
+      sample: up
+    backend:
+      description: V(kernel), V(wireguard-go) or V(userspace) (another program). Null if there is no link.
+      type: str
+      sample: kernel
+    public_key:
+      description: The interface's public key. Null if it has no key, or if C(wg) is missing.
+      type: str
+      sample: HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=
+    listen_port:
+      description: The UDP port it listens on.
+      type: int
+      sample: 51820
+    fwmark:
+      description: The mark of its outgoing packets, V(0) for none.
+      type: int
+      sample: 0
+    mtu:
+      description: MTU in bytes.
+      type: int
+      sample: 1420
+    addresses:
+      description: Its addresses with prefix length.
+      type: list
+      elements: str
+      sample: [10.44.0.1/24]
+    unit:
+      description: Whether the service that brings it up at boot is enabled, and whether it is active now.
+      type: dict
+      sample: {enabled: true, active: true}
+    config_file:
+      description: The path of its configuration file, and whether it is there.
+      type: dict
+      sample: {path: /etc/wireguard/wg0.conf, present: true}
+    peers:
+      description: Its peers, sorted by public key.
+      type: list
+      elements: dict
+      contains:
+        public_key:
+          description: The peer's public key.
+          type: str
+          sample: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+        endpoint:
+          description: The address it was last seen at, or that was configured. Null if neither.
+          type: str
+          sample: 198.51.100.7:51820
+        allowed_ips:
+          description: The prefixes that are routed to it and accepted from it.
+          type: list
+          elements: str
+          sample: [10.44.0.2/32]
+        latest_handshake:
+          description: When it last shook hands, in seconds since 1970. Null if never.
+          type: int
+          sample: 1790000000
+        handshake_age:
+          description: Seconds since then. Null if never.
+          type: int
+          sample: 42
+        online:
+          description: Whether that was in the last 180 seconds, after which WireGuard itself rejects a session.
+          type: bool
+          sample: true
+        rx_bytes:
+          description: Bytes received from it.
+          type: int
+          sample: 1234
+        tx_bytes:
+          description: Bytes sent to it.
+          type: int
+          sample: 5678
+        persistent_keepalive:
+          description: Seconds between keepalives. Null if off.
+          type: int
+          sample: 25
+        has_preshared_key:
+          description: Whether a preshared key is set for it.
+          type: bool
+          sample: false
+public_keys:
+  description:
+    - For each of O(private_key_files) the public key. Null if M(wirefleet.wireguard.wg_keypair) would have something to
+      do or to say about it (no file, no key in it, wrong owner or mode), or if the host cannot compute it yet.
+  returned: success
+  type: dict
+  sample: {/etc/wireguard/wg0.key: HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=}
+tools:
+  description: The commands there are. C(wg) and C(nft) as version or null, the others as true or false.
+  returned: success
+  type: dict
+  sample: {wg: 1.0.20210914, wg_quick: true, ip: true, nft: 1.0.6, wireguard_go: false, pynacl: false}
+missing_tools:
+  description: The commands this collection needs on this host that are missing.
+  returned: success
+  type: list
+  elements: str
+  sample: [wg, wg-quick]
+kernel:
+  description: The kernel's release.
+  returned: success
+  type: str
+  sample: 6.12.38+deb13-amd64
+kernel_wireguard:
+  description: Whether the kernel has WireGuard, loaded or to be loaded on demand.
+  returned: success
+  type: bool
+  sample: true
+init:
+  description: V(systemd), V(openrc) or V(other).
+  returned: success
+  type: str
+  sample: systemd
+python:
+  description: Version of the Python that runs the modules.
+  returned: success
+  type: str
+  sample: 3.13.5
+sysctl:
+  description:
+    - RV(sysctl.live), the values of forwarding now (null where the kernel lacks the protocol), and
+      RV(sysctl.persisted), for each interface what its file C(/etc/sysctl.d/70-wireguard-NAME.conf) says.
+  returned: success
+  type: dict
+  sample:
+    live: {net.ipv4.ip_forward: "1", net.ipv6.conf.all.forwarding: "0"}
+    persisted: {wg0: {net.ipv4.ip_forward: "1"}}
+"""
+
+import glob
+import os
+import platform
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _host, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
+
+ONLINE_SECONDS = 180
+FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+SYSCTL_FILE = "/etc/sysctl.d/70-wireguard-{}.conf"
+CONFIG_FILE = "/etc/wireguard/{}.conf"
+
+
+def peer_report(peer: _device.Peer, now: int) -> dict:
+    """What is returned of a peer: everything but its preshared key. ``now`` in seconds since the epoch."""
+    age = max(now - peer.latest_handshake, 0) if peer.latest_handshake else None
+    return {
+        "public_key": peer.public_key,
+        "endpoint": peer.endpoint,
+        "allowed_ips": list(peer.allowed_ips),
+        "latest_handshake": peer.latest_handshake or None,
+        "handshake_age": age,
+        "online": age is not None and age <= ONLINE_SECONDS,
+        "rx_bytes": peer.rx_bytes,
+        "tx_bytes": peer.tx_bytes,
+        "persistent_keepalive": peer.persistent_keepalive or None,
+        "has_preshared_key": peer.preshared_key is not None,
+    }
+
+
+def interface_report(name: str, device: _device.Device | None, unit: dict, now: int) -> dict:
+    """What is returned of an interface: everything but secrets. ``device`` is None if there is no link."""
+    path = CONFIG_FILE.format(name)
+    return {
+        "name": name,
+        "state": "up" if device and device.up else "down",
+        "backend": device and device.kind,
+        "public_key": device and device.public_key,
+        "listen_port": device and device.listen_port,
+        "fwmark": device and device.fwmark,
+        "mtu": device and device.mtu,
+        "addresses": list(device.addresses) if device else [],
+        "unit": unit,
+        "config_file": {"path": path, "present": os.path.exists(path)},
+        "peers": [peer_report(device.peers[key], now) for key in sorted(device.peers)] if device else [],
+    }
+
+
+def interfaces(module: AnsibleModule) -> list[dict]:
+    """The reports of the interfaces that are wanted, or of all."""
+    before, after = CONFIG_FILE.split("{}")
+    configured = {path[len(before) : -len(after)] for path in glob.glob(CONFIG_FILE.format("*"))}
+    wanted = module.params["interfaces"]
+    devices = {}
+    try:
+        for name in _device.names(module.run_command):
+            if wanted is None or name in wanted:
+                # wg also tells of userspace devices in other network namespaces: those cannot be read.
+                device = _device.read(module.run_command, name)
+                if device:
+                    devices[name] = device
+    except _device.DeviceError as error:
+        module.warn(str(error))
+    names = sorted(name for name in devices.keys() | configured if wanted is None or name in wanted)
+    now = int(time.time())
+    return [interface_report(name, devices.get(name), unit_report(name, module.run_command), now) for name in names]
+
+
+def unit_report(name: str, run_command) -> dict[str, bool]:
+    """Whether the service of an interface starts at boot, and whether it is started; both false without a service."""
+    service = _unit.service(run_command, name)
+    state = service and service.state()
+    return {"enabled": bool(state and state.enabled), "active": bool(state and state.active)}
+
+
+def public_key_in(path: str, run_command) -> str | None:
+    """The public key of a private key file that is right in every way, else None."""
+    try:
+        file = KeyFile(path)
+    except (ValueError, OSError):
+        return None
+    return public_key_of(file.private_key, run_command, _host.find("wg")) if file.is_right else None
+
+
+def live_sysctl(name: str) -> str | None:
+    """The kernel's value of a sysctl, None if it has none of that name."""
+    try:
+        with open("/proc/sys/" + name.replace(".", "/"), encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def parse_sysctl(text: str) -> dict[str, str]:
+    """The settings of a sysctl.d(5) file: ``name = value`` lines, comments begin with # or ;."""
+    settings = {}
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.lstrip().startswith(("#", ";")):
+            settings[name.strip().lstrip("-").replace("/", ".")] = value.strip()
+    return settings
+
+
+def persisted_sysctls() -> dict[str, dict[str, str]]:
+    """For each interface with a file of its own, that file's settings."""
+    before, after = SYSCTL_FILE.split("{}")
+    found = {}
+    for path in sorted(glob.glob(SYSCTL_FILE.format("*"))):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found[path[len(before) : -len(after)]] = parse_sysctl(file.read())
+    return found
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "interfaces": {"type": "list", "elements": "str"},
+            "private_key_files": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    tools = _host.tools(module.run_command)
+    kernel_wireguard = _host.kernel_has_wireguard(module.run_command)
+    module.exit_json(
+        changed=False,
+        interfaces=interfaces(module),
+        public_keys={path: public_key_in(path, module.run_command) for path in module.params["private_key_files"]},
+        tools=tools,
+        missing_tools=_host.missing_tools(tools, kernel_wireguard),
+        kernel=platform.release(),
+        kernel_wireguard=kernel_wireguard,
+        init=_host.init_system(),
+        python=platform.python_version(),
+        sysctl={"live": {name: live_sysctl(name) for name in FORWARDING}, "persisted": persisted_sysctls()},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,406 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wg_interface
+short_description: A complete WireGuard interface, changed live
+version_added: 0.1.0
+author: wirefleet contributors (@wirefleet)
+description:
+  - Makes a WireGuard interface what its options say, with key, port, firewall mark, MTU, addresses, peers, routes, hooks and name
+    servers, writes it down in the format of C(wg-quick) and has it brought up at boot.
+  - Compares the options with the kernel's state and with the file, each on its own, and changes only what differs, without a
+    restart. Peers that do not differ are not touched, so their sessions and their endpoints, also when they roamed, stay.
+  - What was changed by hand is seen, shown and repaired.
+  - What was applied is read back. If a step or this check fails, everything is put back as it was.
+  - Where an init system manages the interface, the service C(wg-quick@NAME) (OpenRC C(wg-quick.NAME)) is started and enabled.
+    An interface in a network namespace other than the init system's has no service.
+requirements:
+  - wireguard-tools and iproute2 on the host
+  - wireguard-go where the kernel has no WireGuard
+  - nftables where a peer has a default route in O(peers[].allowed_ips) and O(table=auto)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
+  diff_mode:
+    support: full
+    description: Returns details on what has changed in the format of C(wg-quick); keys that are secret are not shown.
+options:
+  name:
+    description: Name of the interface, at most 15 letters, digits and C(_=+.-).
+    type: str
+    required: true
+  state:
+    description:
+      - With V(absent) the interface, its file and its service are taken away. The file of the private key stays, see
+        M(wirefleet.wireguard.wg_keypair).
+    type: str
+    choices: [present, absent]
+    default: present
+  private_key_file:
+    description:
+      - File on the host that holds the private key, see M(wirefleet.wireguard.wg_keypair).
+      - By default C(/etc/wireguard/NAME.key).
+    type: path
+  addresses:
+    description: Addresses of the interface with their prefix length; without one it is 32 or 128.
+    type: list
+    elements: str
+    default: []
+  listen_port:
+    description:
+      - UDP port. If left out, the kernel chooses one when the interface comes up, and a running interface keeps its port.
+    type: int
+  fwmark:
+    description:
+      - Firewall mark of outgoing encrypted packets, decimal or hexadecimal; V(off) for none.
+      - If left out there is none, unless a default route needs one, as described for C(Table) in C(wg-quick(8\)).
+    type: str
+  mtu:
+    description: MTU of the interface. If left out it is computed as C(wg-quick) does, from the way to the endpoints.
+    type: int
+  table:
+    description:
+      - Routing table for the routes to O(peers[].allowed_ips). V(auto) uses the main table and policy routing for a default
+        route, V(off) makes no routes, a number uses that table for all.
+    type: str
+    default: auto
+  dns:
+    description: Addresses of name servers to use while the interface is up. Needs resolvconf, openresolv or systemd-resolved.
+    type: list
+    elements: str
+    default: []
+  dns_search:
+    description: Search domains that go with O(dns).
+    type: list
+    elements: str
+    default: []
+  pre_up:
+    description:
+      - Commands to run before the interface is created, in this order. C(%i) stands for its name.
+      - If any hook changes, the old O(pre_down) and O(post_down) and then the new O(pre_up) and O(post_up) are run while the
+        interface stays up, so that no session is lost.
+    type: list
+    elements: str
+    default: []
+  post_up:
+    description: Commands to run after the interface is up.
+    type: list
+    elements: str
+    default: []
+  pre_down:
+    description: Commands to run before the interface is taken down.
+    type: list
+    elements: str
+    default: []
+  post_down:
+    description: Commands to run after the interface is taken down.
+    type: list
+    elements: str
+    default: []
+  peers:
+    description: All peers. Others are removed from the interface.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name for people, a comment in the file.
+        type: str
+      public_key:
+        description: Public key of the peer.
+        type: str
+        required: true
+      endpoint:
+        description:
+          - C(HOST:PORT) or C([IPV6]:PORT) where the peer can be reached. It is given to a running interface only if it differs
+            from the one in the file, so a peer that roamed is not reset.
+          - A name that does not resolve is a warning. A new peer is then without endpoint until a later run, a known one
+            keeps the one that it had.
+        type: str
+      allowed_ips:
+        description: Networks whose packets are sent to this peer and accepted from it.
+        type: list
+        elements: str
+        default: []
+      persistent_keepalive:
+        description: Seconds between keepalive packets; 0 for none.
+        type: int
+      preshared_key_file:
+        description: File on the host that holds a preshared key for this peer.
+        type: path
+  enabled:
+    description: Whether the interface comes up at boot.
+    type: bool
+    default: true
+  started:
+    description: Whether the interface is up. If V(false), its file is written all the same.
+    type: bool
+    default: true
+  backend:
+    description:
+      - What implements the interface. V(auto) is the kernel where it can, else wireguard-go.
+      - It matters when the interface is created; one that exists is not replaced.
+    type: str
+    choices: [auto, kernel, wireguard-go]
+    default: auto
+seealso:
+  - module: wirefleet.wireguard.wg_keypair
+  - module: wirefleet.wireguard.wg_peer
+  - module: wirefleet.wireguard.wg_info
+"""
+
+EXAMPLES = r"""
+- name: A key pair that never leaves the host
+  wirefleet.wireguard.wg_keypair:
+    path: /etc/wireguard/wg0.key
+
+- name: A client of one server
+  wirefleet.wireguard.wg_interface:
+    name: wg0
+    addresses: [10.44.0.2/32]
+    peers:
+      - name: server
+        public_key: 3bfbQbb5LT7oT5eMYBpvnvZJyO3FOYUbTNLQFhSTbSM=
+        endpoint: 198.51.100.1:51820
+        allowed_ips: [10.44.0.0/24]
+        persistent_keepalive: 25
+
+- name: Everything through the server
+  wirefleet.wireguard.wg_interface:
+    name: wg0
+    addresses: [10.44.0.2/32, fd44::2/128]
+    peers:
+      - name: server
+        public_key: 3bfbQbb5LT7oT5eMYBpvnvZJyO3FOYUbTNLQFhSTbSM=
+        endpoint: 198.51.100.1:51820
+        allowed_ips: [0.0.0.0/0, "::/0"]
+        persistent_keepalive: 25
+
+- name: Gone, but for the key
+  wirefleet.wireguard.wg_interface:
+    name: wg0
+    state: absent
+"""
+
+RETURN = r"""
+public_key:
+  description: Public key of the interface; null in check mode on a host that has no private key yet, and for O(state=absent).
+  type: str
+  returned: always
+  sample: o9PH4Txp2Hcr0NZ9W8eJzlIEIOrXBD0Mt0uM2hbzLVI=
+steps:
+  description: What was done, or in check mode would be done, in this order.
+  type: list
+  elements: str
+  returned: always
+  sample:
+    - "add peer 3bfbQbb5LT7oT5eMYBpvnvZJyO3FOYUbTNLQFhSTbSM= (server)"
+    - add route 10.44.0.0/24
+    - write /etc/wireguard/wg0.conf
+device:
+  description: What implements the interface. V(userspace) is a program other than wireguard-go; null if there is no interface.
+  type: str
+  returned: always
+  sample: kernel
+config_file:
+  description: The file in the format of C(wg-quick).
+  type: str
+  returned: always
+  sample: /etc/wireguard/wg0.conf
+"""
+
+import contextlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_tunnel, _resolver, _show, _values
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
+
+HOOKS = ("pre_up", "post_up", "pre_down", "post_down")
+
+
+def wanted(params: dict[str, t.Any]) -> Config:
+    """The options as a configuration, without any key. Raises ValueError for what cannot be right."""
+    _values.interface(params["name"])
+    if params["listen_port"] is not None:
+        _values.number("listen_port", params["listen_port"], 1, 65535)
+    if params["mtu"] is not None:
+        _values.number("mtu", params["mtu"], 576, 65535)
+    return Config(
+        addresses=_values.addresses("addresses", params["addresses"]),
+        listen_port=params["listen_port"],
+        fwmark=None if params["fwmark"] is None else _values.fwmark(params["fwmark"]),
+        mtu=params["mtu"],
+        table=_values.table(params["table"]),
+        dns=tuple(map(_values.dns, params["dns"])),
+        dns_search=tuple(map(_values.domain, params["dns_search"])),
+        peers=tuple(map(wanted_peer, params["peers"])),
+        **{hook: tuple(_values.command(hook, command) for command in params[hook]) for hook in HOOKS},
+    )
+
+
+def wanted_peer(options: dict[str, t.Any]) -> PeerSection:
+    """One peer, without its preshared key. Raises ValueError, which names the peer."""
+    who = options["name"] or options["public_key"]
+    try:
+        return PeerSection(
+            public_key=_values.public_key(options["public_key"]),
+            name=_values.line("name", options["name"]) if options["name"] else None,
+            endpoint=_values.endpoint(options["endpoint"]) if options["endpoint"] else None,
+            allowed_ips=_values.networks("allowed_ips", options["allowed_ips"]),
+            persistent_keepalive=_values.number("persistent_keepalive", options["persistent_keepalive"] or 0, 0, 65535),
+        )
+    except ValueError as error:
+        raise ValueError(f"peer {who!r}: {error}") from None
+
+
+def check_peers(peers: t.Sequence[PeerSection], own_key: str | None) -> None:
+    """What the kernel would silently drop or move is an error."""
+    keys: dict[str, PeerSection] = {}
+    networks: dict[str, PeerSection] = {}
+    for peer in peers:
+        who = peer.name or peer.public_key
+        if peer.public_key == own_key:
+            raise ValueError(f"peer {who!r} has the interface's own public key: leave it out")
+        if peer.public_key in keys:
+            raise ValueError(f"public key {peer.public_key} is given twice: give all of a peer in one entry")
+        keys[peer.public_key] = peer
+        for network in peer.allowed_ips:
+            other = networks.setdefault(network, peer)
+            if other is not peer:
+                raise ValueError(
+                    f"{network} is in allowed_ips of both {other.name or other.public_key!r} and {who!r}: an interface "
+                    "sends a network to one peer only"
+                )
+
+
+def read_key(option: str, path: str, may_be_missing: bool) -> str | None:
+    """A secret from its file. Raises ValueError, which names the file and never what is in it."""
+    key = KeyFile(_values.path(option, path)).private_key
+    if key is None and not may_be_missing:
+        raise ValueError(f"{option} {path} does not exist on this host: create it, for instance with wirefleet.wireguard.wg_keypair")
+    return key
+
+
+def with_secrets(config: Config, params: dict[str, t.Any], check_mode: bool) -> Config:
+    """The configuration with the keys that its options name; in check mode a missing one may come yet."""
+    name = params["name"]
+    private_key = read_key("private_key_file", params["private_key_file"] or f"/etc/wireguard/{name}.key", check_mode)
+    peers = []
+    for peer, options in zip(config.peers, params["peers"]):
+        if options["preshared_key_file"]:
+            secret = read_key("preshared_key_file", options["preshared_key_file"], check_mode)
+            peer = peer._replace(preshared_key=secret or _show.NOT_YET)
+        peers.append(peer)
+    return config._replace(private_key=private_key, peers=tuple(peers))
+
+
+def own_public_key(run_command: RunCommand, config: Config, device) -> str | None:
+    """The public half of the private key, from the device if that has the same key already."""
+    if config.private_key is None:
+        return None
+    if device and device.private_key == config.private_key:
+        return device.public_key
+    return public_key_of(config.private_key, run_command, find("wg"))
+
+
+def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
+    """state=present; returns the result."""
+    params = module.params
+    config = _resolver.adapted(with_secrets(wanted(params), params, module.check_mode))
+    wants_policy = _full_tunnel.is_wanted(config.allowed_ips, config.table)
+    if not module.check_mode:
+        for command in ("wg", "ip"):
+            if not find(command):
+                raise DeviceError(f"the command '{command}' is missing on this host: install wireguard-tools and iproute2")
+        if wants_policy:
+            _full_tunnel.check(module.run_command)
+    now = interface.look(wants_policy)
+    public_key = own_public_key(module.run_command, config, now.device)
+    check_peers(config.peers, public_key)
+    config, push = interface.addressed(interface.complete(config, now), now)
+    desired = interface.desired(config, push, now, public_key)
+    kind = now.device.kind if now.device else interface.kind_for(params["backend"])
+    plan = interface.plan_present(now, config, desired, kind, params["started"], params["enabled"])
+    if plan.steps and not module.check_mode:
+        interface.execute_present(plan, now, config, desired, params["started"])
+    return {
+        "changed": bool(plan.steps),
+        "public_key": public_key,
+        "device": kind,
+        "steps": [step.text for step in plan.steps],
+        "diff": _show.difference(interface, now, config, desired, plan.steps),
+    }
+
+
+def ensure_absent(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
+    """state=absent; returns the result."""
+    now = interface.look(wants_policy=True)
+    plan = interface.plan_absent(now)
+    if plan.steps and not module.check_mode:
+        interface.execute_down(plan)
+    return {
+        "changed": bool(plan.steps),
+        "public_key": None,
+        "device": None,
+        "steps": [step.text for step in plan.steps],
+        "diff": _show.removal(interface, now, plan.steps),
+    }
+
+
+def argument_spec() -> dict[str, t.Any]:
+    """The options of DOCUMENTATION."""
+    texts = {"type": "list", "elements": "str", "default": []}
+    peer = {
+        "name": {"type": "str"},
+        "public_key": {"type": "str", "required": True, "no_log": False},
+        "endpoint": {"type": "str"},
+        "allowed_ips": texts,
+        "persistent_keepalive": {"type": "int"},
+        "preshared_key_file": {"type": "path", "no_log": False},
+    }
+    return {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "private_key_file": {"type": "path", "no_log": False},
+        "addresses": texts,
+        "listen_port": {"type": "int"},
+        "fwmark": {"type": "str"},
+        "mtu": {"type": "int"},
+        "table": {"type": "str", "default": "auto"},
+        "dns": texts,
+        "dns_search": texts,
+        **{hook: texts for hook in HOOKS},
+        "peers": {"type": "list", "elements": "dict", "default": [], "options": peer},
+        "enabled": {"type": "bool", "default": True},
+        "started": {"type": "bool", "default": True},
+        "backend": {"type": "str", "choices": ["auto", "kernel", "wireguard-go"], "default": "auto"},
+    }
+
+
+def main() -> None:
+    """Run as a module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        name = _values.interface(module.params["name"])
+        interface = Interface(module.run_command, name, module.warn)
+        ensure = ensure_present if module.params["state"] == "present" else ensure_absent
+        with contextlib.nullcontext() if module.check_mode else interface.lock():
+            result = ensure(module, interface)
+    except (ValueError, DeviceError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(config_file=interface.path, **result)
+
+
+if __name__ == "__main__":
+    main()

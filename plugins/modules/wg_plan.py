@@ -1,0 +1,135 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module has no code: plugins/action/wg_plan.py does the work, on the controller.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wg_plan
+short_description: Plan all WireGuard networks of the inventory
+version_added: 0.1.0
+description:
+  - Reads the C(wireguard_*) variables of all hosts of the inventory, whatever C(--limit) says, together with the registry
+    and the public keys that this run has seen, and derives every network from them; who peers with whom, addresses,
+    AllowedIPs, endpoints, forwarding, firewall.
+  - An inventory that cannot work is refused with all of its faults in one message.
+  - Contacts no host. Writes the registry or the tree of the plan only if asked to.
+  - Register the result as C(__plan_whole), where M(wirefleet.wireguard.wg_node_plan) finds it. Use C(run_once) with it.
+author:
+  - wirefleet contributors (@wirefleet)
+options:
+  record:
+    description: Whether to write the registry, if anything in it changed.
+    type: bool
+    default: false
+  registry_file:
+    description:
+      - The registry's path on the controller.
+      - Left out, it is C(.wireguard-registry.yml) beside the first inventory source, a name that Ansible never reads as
+        an inventory source.
+    type: path
+  output_dir:
+    description:
+      - Folder on the controller for the plan as a tree of files. Left out or empty, none is written.
+      - Files of hosts that left the inventory are removed; files that the plan did not write are left alone.
+      - With C(--limit), only the files of those hosts are written.
+    type: path
+  partial_inventory:
+    description:
+      - Says that the inventory is a part of the whole (job slices, pull mode). Nodes that only the registry knows are
+        planned from it, and nothing is dropped.
+    type: bool
+    default: false
+  prune:
+    description:
+      - Allows more than one node and more than a tenth of a network to leave it at once. Otherwise that is refused, since
+        it is what a broken inventory looks like.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Predicts exactly; writes neither registry nor plan.
+    support: full
+  diff_mode:
+    description: Shows the registry and the plan's files before and after.
+    support: full
+  action:
+    description: Runs on the controller and contacts no host.
+    support: full
+  bypass_host_loop:
+    description: Runs once for all hosts of the play, with linear strategies only.
+    support: full
+seealso:
+  - module: wirefleet.wireguard.wg_node_plan
+"""
+
+EXAMPLES = r"""
+- name: Plan all WireGuard networks
+  wirefleet.wireguard.wg_plan:
+  run_once: true
+  register: __plan_whole
+
+- name: Write the plan for review
+  wirefleet.wireguard.wg_plan:
+    output_dir: wireguard-plan
+  run_once: true
+  register: __plan_whole
+"""
+
+RETURN = r"""
+hosts:
+  description: Of every host in a network its part of the plan, as one JSON text; see M(wirefleet.wireguard.wg_node_plan).
+  returned: success
+  type: dict
+  sample: {"laptop": "{...}"}
+networks:
+  description: How many nodes each network has.
+  returned: success
+  type: dict
+  sample: {"wg0": 5}
+registry_file:
+  description: The registry's path.
+  returned: success
+  type: str
+  sample: /srv/inventory/.wireguard-registry.yml
+keyless:
+  description: By network, the nodes that nobody has as a peer, since their public key is not known yet.
+  returned: success
+  type: dict
+  sample: {"wg0": ["laptop"]}
+rekeyed:
+  description: Nodes that came with another key than the registry knew.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    network:
+      description: The network.
+      type: str
+      sample: wg0
+    node:
+      description: The node.
+      type: str
+      sample: laptop
+    previous:
+      description: The public key that the registry knew.
+      type: str
+      sample: HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=
+    public_key:
+      description: The public key that it has now.
+      type: str
+      sample: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+departed:
+  description: By network, the nodes that left it, because the inventory no longer has them or says that they are absent.
+  returned: success
+  type: dict
+  sample: {"wg0": ["phone"]}
+unreachable_nodes:
+  description: By network, the nodes without a path to some other node, where C(allow_unreachable) permits that.
+  returned: success
+  type: dict
+  sample: {}
+"""

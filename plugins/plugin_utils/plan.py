@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The planner: inventory, registry and the keys that this run has seen go in; the whole plan and the new registry come out.
+
+Pure: no Ansible, no I/O, no clock, no randomness. The same input gives the same plan, byte for byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from . import values
+from .addresses import assign_addresses
+from .checks import check_hosts, check_nodes, check_paths, named
+from .derivation import Derivation
+from .faults import Faults
+from .inventory import Inventory, Network, Node, read_inventory
+from .paths import Paths
+from .registry import Record, Registry, record_of
+
+# Fewer lost at once than this share of a network, or only one node, is somebody tidying up; more is an accident.
+_VANISHING_SHARE = 0.1
+
+Keys = t.Mapping[str, t.Mapping[str, str]]
+"""{host: {path of the private key file: public key}}, of the hosts that this run has reached."""
+
+Members = t.List[t.Tuple[Network, t.List[Node]]]
+
+
+class Rekeyed(t.NamedTuple):
+    """A node that came with another key than the registry knew, as after a reinstallation or a rotation."""
+
+    network: str
+    node: str
+    previous: str
+    public_key: str
+
+
+class NetworkPlan(t.NamedTuple):
+    """One network, planned: ``nodes`` are all of them, the absent ones included."""
+
+    network: Network
+    nodes: list[Node]
+    derivation: Derivation
+
+    @property
+    def paths(self) -> Paths:
+        """Who peers with whom."""
+        return self.derivation.paths
+
+
+@dataclasses.dataclass
+class Plan:
+    """All networks, the registry as it is to be written, and what a person wants to be told.
+
+    ``keyless`` are nodes left out for want of a public key, ``departed`` those that left the registry, ``unreachable``
+    those without a path to some other node; each as {network: sorted names}.
+    """
+
+    networks: list[NetworkPlan]
+    registry: Registry
+    rekeyed: list[Rekeyed]
+    keyless: dict[str, list[str]]
+    departed: dict[str, list[str]]
+    unreachable: dict[str, list[str]]
+
+    def hosts(self) -> dict[str, list[tuple[NetworkPlan, Node]]]:
+        """{host: what it is in each of its networks}, of the hosts that this inventory shows, sorted by name."""
+        found: dict[str, list[tuple[NetworkPlan, Node]]] = {}
+        for planned in self.networks:
+            for node in planned.nodes:
+                if not node.from_registry:
+                    found.setdefault(node.name, []).append((planned, node))
+        return dict(sorted(found.items()))
+
+
+def make_plan(inventory: Inventory, registry: Registry, keys: Keys, *, partial: bool = False, prune: bool = False) -> Plan:
+    """Plans every network of the inventory.
+
+    ``partial`` says that absence from the inventory means nothing (job slices, pull mode); ``prune`` that a network may
+    shrink by any number of nodes. Raises :class:`faults.PlanRefusedError` with every fault at once.
+    """
+    faults = Faults()
+    members = read_inventory(inventory, faults, partial=partial)
+    departed = _departed(members, registry, partial, prune, faults)
+    rekeyed = [change for network, nodes in members for change in _learn_keys(network, nodes, registry, keys, faults)]
+    networks = [_plan_network(network, nodes, registry.get(network.name, {}), partial, faults) for network, nodes in members]
+    check_hosts(members, faults)
+    faults.stop_if_any()
+    kept = {name: records for name, records in registry.items() if partial}
+    return Plan(
+        networks=networks,
+        registry={**kept, **{planned.network.name: _records(planned) for planned in networks}},
+        rekeyed=rekeyed,
+        keyless=_names((planned, [node for node in planned.paths.nodes.values() if not node.public_key]) for planned in networks),
+        departed=departed,
+        unreachable=_names((planned, planned.paths.without_path()) for planned in networks),
+    )
+
+
+def _plan_network(network: Network, nodes: list[Node], records: t.Mapping[str, Record], partial: bool, faults: Faults) -> NetworkPlan:
+    if partial:
+        shown = {node.name for node in nodes}
+        nodes = sorted((*nodes, *(record.node(name) for name, record in records.items() if name not in shown)), key=lambda node: node.name)
+    assign_addresses(network, nodes, records, faults)
+    present = [node for node in nodes if not node.absent]
+    check_nodes(network, present, faults)
+    paths = Paths(network, present, records)
+    # What a broken value makes of a path is no fault of its own.
+    if not faults.owners():
+        check_paths(paths, faults)
+    return NetworkPlan(network, nodes, Derivation(paths))
+
+
+def _learn_keys(network: Network, nodes: list[Node], registry: Registry, keys: Keys, faults: Faults) -> t.Iterator[Rekeyed]:
+    """Gives each node its public key: as the host says, else as the inventory, else as the registry."""
+    records = registry.get(network.name, {})
+    for node in nodes:
+        recorded = records[node.name].public_key if node.name in records else None
+        found = keys.get(node.name, {}).get(node.private_key_file)
+        if node.public_key and found and found != node.public_key:
+            faults.add(node.name, "wireguard_public_key", f"is {node.public_key}, but the host has the key {found} in {node.private_key_file}; "
+                       "put the right key file back, or correct or remove the variable")  # fmt: skip
+        node.public_key = found or node.public_key or recorded
+        if recorded and node.public_key != recorded and not node.absent:
+            yield Rekeyed(network.name, node.name, recorded, node.public_key)
+
+
+def _departed(members: Members, registry: Registry, partial: bool, prune: bool, faults: Faults) -> dict[str, list[str]]:
+    """{network: nodes that the registry knows and that leave it}; a vanishing that looks like an accident is a fault."""
+    if partial:
+        return {}
+    nodes_of = {network.name: {node.name: node for node in nodes} for network, nodes in members}
+    departed = {}
+    for network, records in registry.items():
+        present = nodes_of.get(network, {})
+        vanished = sorted(name for name in records if name not in present)
+        removed = [name for name in records if name in present and present[name].absent]
+        if len(vanished) > 1 and len(vanished) > _VANISHING_SHARE * len(records) and not prune:
+            faults.add(f"network {network}", "inventory", f"no longer has {len(vanished)} of the {len(records)} nodes that the registry knows "
+                       f"({named(vanished)}); correct it, or write wireguard_prune: true to remove them from the network, or "
+                       "wireguard_partial_inventory: true if this is a part of the inventory only")  # fmt: skip
+        if vanished or removed:
+            departed[network] = sorted((*vanished, *removed))
+    return departed
+
+
+def _records(planned: NetworkPlan) -> dict[str, Record]:
+    return {name: record_of(node, planned.paths.homes.get(name)) for name, node in planned.paths.nodes.items()}
+
+
+def _names(found: t.Iterable[tuple[NetworkPlan, list[Node]]]) -> dict[str, list[str]]:
+    return {planned.network.name: [node.name for node in nodes] for planned, nodes in found if nodes}

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The registry on the controller's disk: locked while a plan is made from it, replaced as a whole or not touched."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import tempfile
+import typing as t
+
+# A dot file: Ansible never reads it as an inventory source, even where the inventory is a whole folder.
+FILE_NAME = ".wireguard-registry.yml"
+
+
+def default_path(inventory_sources: t.Sequence[str], working_directory: str) -> str:
+    """Beside the first inventory source that is a file or a folder; a host list (``-i a,b``) has only the working directory."""
+    for source in inventory_sources:
+        if "," not in source and os.path.exists(source):
+            folder = source if os.path.isdir(source) else os.path.dirname(source)
+            return os.path.join(os.path.abspath(folder), FILE_NAME)
+    return os.path.join(working_directory, FILE_NAME)
+
+
+class RegistryFile:
+    """The registry's file. Use it as a context manager: the lock is held from reading to writing.
+
+    The lock is on the folder, so that it leaves no file behind, and it is the kernel's: a killed controller frees it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = pathlib.Path(path)
+
+    def read(self) -> str:
+        """The text, empty where there is no file yet. Raises :class:`OSError` and :class:`UnicodeDecodeError`."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def write(self, text: str) -> None:
+        """Replaces the file at once, keeping its mode; readers see the old text or the new one. Raises :class:`OSError`."""
+        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o666 & ~_umask()
+        # A link, as to a shared checkout, stays one: its target is what is replaced.
+        target = self.path.resolve()
+        descriptor, name = tempfile.mkstemp(prefix=f"{FILE_NAME}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.replace(name, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+
+    def __enter__(self) -> RegistryFile:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._folder, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        os.close(self._folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

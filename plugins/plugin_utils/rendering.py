@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as others take it: the slice of one host for the roles, and the tree of files for people."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ..module_utils import _nftables, _wg_quick
+from .inventory import Node
+from .picture import mermaid
+from .plan import NetworkPlan, Plan
+from .registry import plain_record, record_of
+from .values import is_address
+
+_SYSCTL_OF_FAMILY = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+
+
+def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
+    """What wg_interface is to make of a node: its options by name, and the network for messages."""
+    if node.absent:
+        return {"network": planned.network.name, "interface": node.interface, "state": "absent", "private_key_file": node.private_key_file}
+    return {
+        "network": planned.network.name,
+        "interface": node.interface,
+        "state": "present",
+        "private_key_file": node.private_key_file,
+        "addresses": planned.derivation.addresses(node),
+        "listen_port": node.listen_port,
+        **_settings(node),
+        "peers": [peer for peer in planned.derivation.peers(node) if peer["public_key"]],
+    }
+
+
+def _settings(node: Node) -> dict[str, t.Any]:
+    """The node's own settings as wg_interface takes them: name servers and search domains apart."""
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in node.settings.items()}
+    domains = [word for word in settings["dns"] if not is_address(word)]
+    return {**settings, "dns": [word for word in settings["dns"] if word not in domains], "dns_search": domains}
+
+
+def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
+    """The node's file as the host will have it, but for the private key."""
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in _settings(node).items()}
+    peers = [
+        _wg_quick.PeerSection(
+            public_key=peer["public_key"] or f"({peer['name']} has no key yet)",
+            name=peer["name"],
+            endpoint=peer["endpoint"],
+            allowed_ips=tuple(peer["allowed_ips"]),
+            persistent_keepalive=peer["persistent_keepalive"],
+        )
+        for peer in planned.derivation.peers(node)
+    ]
+    config = _wg_quick.Config(
+        private_key=_wg_quick.UNCHANGED_SECRET,
+        addresses=tuple(planned.derivation.addresses(node)),
+        listen_port=node.listen_port,
+        peers=tuple(peers),
+        **settings,
+    )
+    return _wg_quick.render(config, header=f"# {node.name} in {planned.network.name}\n")
+
+
+def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:
+    """{kernel parameter: value} that a node needs for what it forwards; empty for everyone else."""
+    return {} if node.absent else {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
+
+
+def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
+    """What wg_firewall is to allow: the listen port where others reach the node first, and what it forwards."""
+    wish: dict[str, t.Any] = {"name": node.interface, "listen_port": None, "forward": [], "masquerade": []}
+    if node.absent:
+        return wish
+    if node.endpoint or node.lan_endpoint:
+        wish["listen_port"] = node.listen_port
+    if planned.derivation.relays_for_others(node):
+        wish["forward"].append({"from": node.interface, "to": node.interface})
+    if node.exit:
+        wish["masquerade"] = [{"source": str(prefix), "to": None} for prefix in planned.network.cidr]
+    return wish
+
+
+def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
+    """All that the roles need to know of one host, in every network that it is in.
+
+    ``interfaces`` are options of wg_interface, ``sysctl`` [{interface, name, value}], ``firewall`` options of wg_firewall,
+    ``ping`` [{network, interface, targets}].
+    """
+    return {
+        "external": any(node.external for _planned, node in parts),
+        "interfaces": [interface(planned, node) for planned, node in parts],
+        "sysctl": [{"interface": node.interface, "name": name, "value": value}
+                   for planned, node in parts for name, value in sysctl(planned, node).items()],
+        "firewall": [firewall(planned, node) for planned, node in parts],
+        "ping": [{"interface": node.interface, "network": planned.network.name, "targets": planned.derivation.pings(node)}
+                 for planned, node in parts if not node.absent],
+    }  # fmt: skip
+
+
+def plan_files(plan: Plan) -> dict[str, str]:
+    """{relative path: text} of the plan's tree: HOST/INTERFACE.conf, HOST/sysctl.conf, HOST/firewall.nft, topology.*"""
+    files: dict[str, str] = {}
+    for host, parts in plan.hosts().items():
+        parts = [(planned, node) for planned, node in parts if not node.absent]
+        for planned, node in parts:
+            files[f"{host}/{node.interface}.conf"] = _wg_quick_text(planned, node)
+        sysctls = {name: value for planned, node in parts for name, value in sysctl(planned, node).items()}
+        if sysctls:
+            files[f"{host}/sysctl.conf"] = "".join(f"{name} = {value}\n" for name, value in sorted(sysctls.items()))
+        wishes = [_nftables.wish(**firewall(planned, node)) for planned, node in parts]
+        rules = [_nftables.render(wish) for wish in wishes if not wish.is_empty]
+        if rules:
+            files[f"{host}/firewall.nft"] = "\n".join(rules)
+    files["topology.json"] = json.dumps(topology(plan), indent=2, sort_keys=True) + "\n"
+    files["topology.mmd"] = mermaid(plan)
+    return files
+
+
+def topology(plan: Plan) -> dict[str, t.Any]:
+    """The plan as data: of each network its nodes, and of each node the peers that come after it by name."""
+    return {
+        "networks": {
+            planned.network.name: {
+                "cidr": [str(prefix) for prefix in planned.network.cidr],
+                "topology": planned.network.topology,
+                "nodes": {name: _node(planned, node) for name, node in planned.paths.nodes.items()},
+            }
+            for planned in plan.networks
+        }
+    }
+
+
+def _node(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
+    return {
+        **plain_record(record_of(node, planned.paths.homes.get(node.name))),
+        "tunnels": [peer.name for peer in planned.paths.peers_of(node) if peer.name > node.name],
+    }
