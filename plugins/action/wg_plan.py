@@ -10,8 +10,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.checks import named
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError, named
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory import Inventory
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import PlanFolder

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from . import values
-from .faults import Faults
+from .faults import Faults, named
 from .inventory import Network, Node
 from .registry import Record
 
@@ -37,15 +38,14 @@ def assign_addresses(network: Network, nodes: t.Sequence[Node], records: t.Mappi
             _keep_recorded(network, node, records[node.name])
     taken = {address for node in nodes for address in node.addresses}
     for version, prefixes in _by_family(network).items():
-        free = _free_addresses(prefixes, taken)
-        for node in nodes:
-            if not any(address.version == version for address in node.addresses):
-                address = next(free, None)
-                if address is None:
-                    faults.add(f"network {network.name}", "wireguard_cidr", f"{', '.join(map(str, prefixes))} has no free address "
-                               f"for {node.name}; use a larger prefix, or add a second one to the list")  # fmt: skip
-                    break
-                node.addresses = (*node.addresses, address)
+        newcomers = [node for node in nodes if not any(address.version == version for address in node.addresses)]
+        free = list(itertools.islice(_free_addresses(prefixes, taken), len(newcomers)))
+        for node, address in zip(newcomers, free, strict=False):
+            node.addresses = (*node.addresses, address)
+        if len(free) < len(newcomers):
+            lacking = named([node.name for node in newcomers[len(free) :]])
+            faults.add(f"network {network.name}", "wireguard_cidr", f"{', '.join(map(str, prefixes))} has no free address for {lacking}; "
+                       "use a larger prefix, or add a second one to the list")  # fmt: skip
 
 
 def _keep_recorded(network: Network, node: Node, record: Record) -> None:

@@ -10,13 +10,9 @@ import typing as t
 
 from . import values
 from .addresses import is_host_address
-from .faults import Faults
+from .faults import Faults, named
 from .inventory import Network, Node
 from .paths import Paths
-
-# A message names this many nodes and counts the rest.
-_NAMED = 10
-
 
 def check_nodes(network: Network, nodes: t.Sequence[Node], faults: Faults) -> None:
     """Records what is wrong with the nodes that are present, before anything is derived from them."""
@@ -64,12 +60,6 @@ def check_hosts(networks: t.Sequence[tuple[Network, t.Sequence[Node]]], faults: 
                 if other != network.name:
                     faults.add(node.name, variable, f"is {values.shown(value)} for the networks {other} and {network.name}; give each its own, "
                                f"as {variable.removeprefix('wireguard_')}: in wireguard_networks or wireguard_overrides")  # fmt: skip
-
-
-def named(names: t.Sequence[str]) -> str:
-    """Names as a message lists them."""
-    listed = ", ".join(names[:_NAMED])
-    return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED} more"
 
 
 def _check_addresses(network: Network, nodes: t.Sequence[Node], faults: Faults) -> None:

@@ -11,6 +11,8 @@ from .values import shown
 
 # A message is read by a person: past this many faults, the rest is counted. One broken group variable can make 10,000.
 _LISTED = 50
+# And of many nodes that share a fault, this many are named.
+_NAMED = 10
 
 
 class Fault(t.NamedTuple):
@@ -58,3 +60,9 @@ class Faults:
         """Raises :class:`PlanRefusedError` if anything was recorded."""
         if self._found:
             raise PlanRefusedError(self._found)
+
+
+def named(names: t.Sequence[str]) -> str:
+    """Names as a message lists them."""
+    listed = ", ".join(names[:_NAMED])
+    return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED} more"

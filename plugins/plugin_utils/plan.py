@@ -13,9 +13,9 @@ import typing as t
 
 from . import values
 from .addresses import assign_addresses
-from .checks import check_hosts, check_nodes, check_paths, named
+from .checks import check_hosts, check_nodes, check_paths
 from .derivation import Derivation
-from .faults import Faults
+from .faults import Faults, named
 from .inventory import Inventory, Network, Node, read_inventory
 from .paths import Paths
 from .registry import Record, Registry, record_of

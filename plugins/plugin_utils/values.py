@@ -278,7 +278,7 @@ def several(one: t.Callable[[object], t.Any]) -> t.Callable[[object], tuple]:
             try:
                 found.append(one(entry))
             except ValueError as error:
-                raise ValueError(str(error) if len(entries) == 1 else f"entry {shown(entry)} {error}") from None
+                raise ValueError(str(error) if len(entries) == 1 else f"has the entry {shown(entry)}, which {error}") from None
         return tuple(dict.fromkeys(found))
 
     return read

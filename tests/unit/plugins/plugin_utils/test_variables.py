@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import KEYPAIRS, PROBE, inventory_of, keys_seen
+
+
+class Vaulted:
+    """A value that is no Python string, as Ansible's vaulted text."""
+
+    def __str__(self):
+        return "secret.example.net"
+
+
+class HostVars:
+    """Ansible's hostvars as far as the planner uses them; counts what was templated."""
+
+    def __init__(self, raw):
+        self._raw = raw
+        self.templated = []
+
+    def raw_get(self, host):
+        return self._raw[host]
+
+    def __getitem__(self, host):
+        outer = self
+
+        class Templating:
+            def __getitem__(self, name):
+                outer.templated.append((host, name))
+                return outer._raw[host][name].replace("{{ ansible_host }}", "198.51.100.7")
+
+        return Templating()
+
+
+SHARED = {"office": {"cidr": ["10.1.0.0/24"], "port": 51821}}
+RAW = {
+    "a": {"wireguard_endpoint": "{{ ansible_host }}:51820", "wireguard_networks": SHARED, "ansible_password": Vaulted(), "other": 1},
+    "b": {"wireguard_endpoint": Vaulted(), "wireguard_networks": SHARED, "wireguard_relay": True, "wireguard_via": None},
+}
+GROUPS = {"all": ["a", "b"], "office": ["b"]}
+
+
+def test_only_the_collections_variables_are_read_and_only_jinja_is_templated():
+    hostvars = HostVars(RAW)
+    read = inventory_of(hostvars, GROUPS)
+    assert read.plain.variables == {
+        "a": {"wireguard_endpoint": "198.51.100.7:51820", "wireguard_networks": SHARED},
+        "b": {"wireguard_endpoint": "secret.example.net", "wireguard_networks": SHARED, "wireguard_relay": True, "wireguard_via": None},
+    }
+    assert read.plain.groups == GROUPS
+    assert hostvars.templated == [("a", "wireguard_endpoint")]
+
+
+def test_what_hosts_share_is_turned_once():
+    variables = inventory_of(HostVars(RAW), GROUPS).plain.variables
+    assert variables["a"]["wireguard_networks"] is variables["b"]["wireguard_networks"]
+
+
+def test_keys_come_from_the_probe_and_from_new_key_pairs():
+    assert keys_seen({
+        "old": {PROBE: {"public_keys": {"/k": "OLD"}}, KEYPAIRS: {"results": [{"skipped": True}]}},
+        "new": {PROBE: {"public_keys": {"/k": None}}, KEYPAIRS: {"results": [{"path": "/k", "public_key": "NEW"}]}},
+        "check": {PROBE: {"public_keys": {"/k": None}}, KEYPAIRS: {"results": [{"path": "/k", "public_key": None}]}},
+        "unreachable": {PROBE: {"unreachable": True}},
+        "not in this run": {},
+    }) == {"old": {"/k": "OLD"}, "new": {"/k": "NEW"}}  # fmt: skip
