@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError, named
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory import Inventory
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import PlanFolder
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import FileChange, PlanFolder
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import (
     RegistryError,
     parse_registry,
@@ -68,11 +68,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from None
         except (OSError, UnicodeDecodeError) as error:
             raise AnsibleActionFail(f"{getattr(error, 'filename', None) or path}: {error}") from None
-        diff = [{"before_header": path, "after_header": path, "before": before, "after": after}] if registry_changed else []
-        diff += [{"before_header": change.path, "after_header": change.path, "before": change.before or "", "after": change.after or ""} for change in changes]
         result.update(
-            changed=bool(diff),
-            diff=diff,
+            changed=registry_changed or bool(changes),
             registry_file=path,
             hosts={host: json.dumps(host_slice(parts)) for host, parts in plan.hosts().items()},
             networks={planned.network.name: len(planned.paths.nodes) for planned in plan.networks},
@@ -81,6 +78,9 @@ class ActionModule(ActionBase):
             departed=plan.departed,
             unreachable_nodes=plan.unreachable,
         )
+        if self._task.diff:
+            changed_files = [FileChange(path, before, after)] if registry_changed else []
+            result["diff"] = [_diff(change) for change in (*changed_files, *changes)]
         if arguments["record"]:
             result["warnings"] = _warnings(plan)
         return result
@@ -88,6 +88,10 @@ class ActionModule(ActionBase):
     def _hosts_to_write(self, task_vars: dict[str, t.Any]) -> set[str]:
         """The hosts whose files are written: those of the play, so that --limit leaves the others' alone."""
         return set(task_vars["ansible_play_hosts_all"])
+
+
+def _diff(change: FileChange) -> dict[str, str]:
+    return {"before_header": change.path, "after_header": change.path, "before": change.before or "", "after": change.after or ""}
 
 
 def _warnings(plan: Plan) -> list[str]:
