@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PINGS
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.verdict import Ping, judge
 
@@ -36,7 +37,9 @@ class ActionModule(ActionBase):
             silent=verdict.silent,
         )
         if verdict.silent:
-            result["warnings"] = [f"not reached by this run and silent on the network: {', '.join(verdict.silent[:_LISTED])}"]
+            result["warnings"] = [
+                f"not reached by this run and silent on the network: {', '.join(verdict.silent[:_LISTED])}"
+            ]
         return result
 
 
@@ -44,5 +47,12 @@ def _pings(hostvars: t.Any, hosts: t.Sequence[str]) -> t.Iterator[Ping]:
     for source in hosts:
         for measured in (hostvars.raw_get(source).get(PINGS) or {}).get("results") or ():
             for ping in measured.get("results") or ():
-                yield Ping(str(measured["item"]["network"]), source, str(ping["name"]), str(ping["address"]),
-                           str(ping["path"]), ping["ttl"], bool(ping["as_planned"]))  # fmt: skip
+                yield Ping(
+                    str(measured["item"]["network"]),
+                    source,
+                    str(ping["name"]),
+                    str(ping["address"]),
+                    str(ping["path"]),
+                    ping["ttl"],
+                    bool(ping["as_planned"]),
+                )

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PLAN
 
 _NOTHING: dict[str, t.Any] = {"external": False, "interfaces": [], "sysctl": [], "firewall": [], "ping": []}
@@ -27,7 +28,9 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         plan = task_vars.get(PLAN)
         if not plan or "hosts" not in plan:
-            raise AnsibleActionFail(f"there is no plan in this play; run wirefleet.wireguard.wg_plan first and register it as {PLAN}")
+            raise AnsibleActionFail(
+                f"there is no plan in this play; run wirefleet.wireguard.wg_plan first and register it as {PLAN}"
+            )
         part = plan["hosts"].get(task_vars["inventory_hostname"])
         result.update(json.loads(part) if part else _NOTHING)
         return result

@@ -10,8 +10,8 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError, named
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory import Inventory
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import FileChange, PlanFolder
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import (
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Returns the plan with each host's part as one JSON text: a plain value that costs Ansible nothing to carry."""
+        """Returns the plan with each host's part as one JSON text, which costs Ansible nothing to carry."""
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validated, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
@@ -91,14 +91,27 @@ class ActionModule(ActionBase):
 
 
 def _diff(change: FileChange) -> dict[str, str]:
-    return {"before_header": change.path, "after_header": change.path, "before": change.before or "", "after": change.after or ""}
+    return {
+        "before_header": change.path,
+        "after_header": change.path,
+        "before": change.before or "",
+        "after": change.after or "",
+    }
 
 
 def _warnings(plan: Plan) -> list[str]:
     """What a person should be told although it is no fault."""
-    told = [f"{named(names)} in {network}: no public key is known yet, so nobody has them as a peer; run again when they can be reached"
-            for network, names in plan.keyless.items()]  # fmt: skip
-    told += [f"{change.node} in {change.network} has the new key {change.public_key} (it was {change.previous})" for change in plan.rekeyed]
-    told += [f"{named(names)} in {network}: there is no path between them and some others (allow_unreachable)"
-             for network, names in plan.unreachable.items()]  # fmt: skip
+    told = [
+        f"{named(names)} in {network}: no public key is known yet, so nobody has them as a peer; "
+        "run again when they can be reached"
+        for network, names in plan.keyless.items()
+    ]
+    told += [
+        f"{change.node} in {change.network} has the new key {change.public_key} (it was {change.previous})"
+        for change in plan.rekeyed
+    ]
+    told += [
+        f"{named(names)} in {network}: there is no path between them and some others (allow_unreachable)"
+        for network, names in plan.unreachable.items()
+    ]
     return told

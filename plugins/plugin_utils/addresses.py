@@ -25,7 +25,9 @@ def is_host_address(address: values.Address, prefix: values.Prefix) -> bool:
     return address not in (prefix.network_address, prefix.broadcast_address)
 
 
-def assign_addresses(network: Network, nodes: t.Sequence[Node], records: t.Mapping[str, Record], faults: Faults) -> None:
+def assign_addresses(
+    network: Network, nodes: t.Sequence[Node], records: t.Mapping[str, Record], faults: Faults
+) -> None:
     """Completes ``node.addresses`` of every node: one address at least in each family of the network's cidr.
 
     Newcomers get the lowest free addresses in the order of their names; nobody's address ever moves because another
@@ -44,8 +46,12 @@ def assign_addresses(network: Network, nodes: t.Sequence[Node], records: t.Mappi
             node.addresses = (*node.addresses, address)
         if len(free) < len(newcomers):
             lacking = named([node.name for node in newcomers[len(free) :]])
-            faults.add(f"network {network.name}", "wireguard_cidr", f"{', '.join(map(str, prefixes))} has no free address for {lacking}; "
-                       "use a larger prefix, or add a second one to the list")  # fmt: skip
+            faults.add(
+                f"network {network.name}",
+                "wireguard_cidr",
+                f"{', '.join(map(str, prefixes))} has no free address for {lacking}; "
+                "use a larger prefix, or add a second one to the list",
+            )
 
 
 def _keep_recorded(network: Network, node: Node, record: Record) -> None:
@@ -67,7 +73,9 @@ def _by_family(network: Network) -> dict[int, list[values.Prefix]]:
     return families
 
 
-def _free_addresses(prefixes: t.Sequence[values.Prefix], taken: t.Collection[values.Address]) -> t.Iterator[values.Address]:
+def _free_addresses(
+    prefixes: t.Sequence[values.Prefix], taken: t.Collection[values.Address]
+) -> t.Iterator[values.Address]:
     for prefix in prefixes:
         first, last = int(prefix.network_address), int(prefix.broadcast_address)
         if prefix.num_addresses > 2:

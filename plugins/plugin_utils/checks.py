@@ -14,10 +14,13 @@ from .faults import Faults, named
 from .inventory import Network, Node
 from .paths import Paths
 
+
 def check_nodes(network: Network, nodes: t.Sequence[Node], faults: Faults) -> None:
     """Records what is wrong with the nodes that are present, before anything is derived from them."""
     for one, other in _overlaps([(prefix, "") for prefix in network.cidr]):
-        faults.add(f"network {network.name}", "wireguard_cidr", f"has {one[0]} and {other[0]}, which overlap; keep one of them")
+        faults.add(
+            f"network {network.name}", "wireguard_cidr", f"has {one[0]} and {other[0]}, which overlap; keep one of them"
+        )
     _check_addresses(network, nodes, faults)
     _check_unique(nodes, faults)
     _check_roles(nodes, faults)
@@ -32,18 +35,31 @@ def check_paths(paths: Paths, faults: Faults) -> None:
         reason = {
             "auto": "all NAT-ed, and no relay serves them: give one public node wireguard_relay: true",
             "hub": "and a hub has no other path than its relays: give one public node wireguard_relay: true",
-            "mesh": "NAT-ed, so that they cannot be peers of each other: give them endpoints, or use topology auto and a relay",
+            "mesh": "NAT-ed, so that they cannot be peers of each other: "
+            "give them endpoints, or use topology auto and a relay",
         }[paths.network.topology]
-        faults.add(owner, "wireguard_topology", f"leaves nodes without a path to each other ({named([node.name for node in stranded])}), {reason}; "
-                   "or set allow_unreachable: true to have them reported only")  # fmt: skip
+        faults.add(
+            owner,
+            "wireguard_topology",
+            f"leaves nodes without a path to each other ({named([node.name for node in stranded])}), {reason}; "
+            "or set allow_unreachable: true to have them reported only",
+        )
     for node in paths.nodes.values():
         if node.exit_via and node.exit_via in paths.nodes and node.exit_via != node.name:
             exit_node = paths.nodes[node.exit_via]
             if exit_node.exit and not paths.is_direct(node, exit_node):
                 home = paths.homes.get(node.name)
-                remedy = f"write wireguard_exit_via: {home}, its home relay" if home else "use an exit with which it has a tunnel"
-                faults.add(node.name, "wireguard_exit_via", f"is {values.shown(node.exit_via)}, with which it has no tunnel of its own, and "
-                           f"WireGuard cannot tell two default routes apart on a relay; {remedy}, and make that an exit")  # fmt: skip
+                remedy = (
+                    f"write wireguard_exit_via: {home}, its home relay"
+                    if home
+                    else "use an exit with which it has a tunnel"
+                )
+                faults.add(
+                    node.name,
+                    "wireguard_exit_via",
+                    f"is {values.shown(node.exit_via)}, with which it has no tunnel of its own, and "
+                    f"WireGuard cannot tell two default routes apart on a relay; {remedy}, and make that an exit",
+                )
 
 
 def check_hosts(networks: t.Sequence[tuple[Network, t.Sequence[Node]]], faults: Faults) -> None:
@@ -51,15 +67,22 @@ def check_hosts(networks: t.Sequence[tuple[Network, t.Sequence[Node]]], faults: 
     told: dict[tuple[str, str, object], str] = {}
     for network, nodes in networks:
         for node in nodes:
-            wants = (("wireguard_interface", node.interface), ("wireguard_private_key_file", node.private_key_file),
-                     ("wireguard_listen_port", None if node.absent else node.listen_port))  # fmt: skip
+            wants = (
+                ("wireguard_interface", node.interface),
+                ("wireguard_private_key_file", node.private_key_file),
+                ("wireguard_listen_port", None if node.absent else node.listen_port),
+            )
             for variable, value in wants:
                 if value is None:
                     continue
                 other = told.setdefault((node.name, variable, value), network.name)
                 if other != network.name:
-                    faults.add(node.name, variable, f"is {values.shown(value)} for the networks {other} and {network.name}; give each its own, "
-                               f"as {variable.removeprefix('wireguard_')}: in wireguard_networks or wireguard_overrides")  # fmt: skip
+                    faults.add(
+                        node.name,
+                        variable,
+                        f"is {values.shown(value)} for the networks {other} and {network.name}; give each its own, "
+                        f"as {variable.removeprefix('wireguard_')}: in wireguard_networks or wireguard_overrides",
+                    )
 
 
 def _check_addresses(network: Network, nodes: t.Sequence[Node], faults: Faults) -> None:
@@ -69,12 +92,24 @@ def _check_addresses(network: Network, nodes: t.Sequence[Node], faults: Faults) 
         for address in node.addresses:
             prefix = network.cidr_of(address)
             if prefix is None:
-                faults.add(node.name, "wireguard_address", f"is {address}, which is outside of the cidr of {network.name}; write an address in {cidr}")
+                faults.add(
+                    node.name,
+                    "wireguard_address",
+                    f"is {address}, which is outside of the cidr of {network.name}; write an address in {cidr}",
+                )
             elif not is_host_address(address, prefix):
-                faults.add(node.name, "wireguard_address", f"is {address}, the network or broadcast address of {prefix}; write another one in it")
+                faults.add(
+                    node.name,
+                    "wireguard_address",
+                    f"is {address}, the network or broadcast address of {prefix}; write another one in it",
+                )
             other = owner_of.setdefault(address, node.name)
             if other != node.name:
-                faults.add(node.name, "wireguard_address", f"is {address}, which {other} has already; write another one, or leave it out")
+                faults.add(
+                    node.name,
+                    "wireguard_address",
+                    f"is {address}, which {other} has already; write another one, or leave it out",
+                )
 
 
 def _check_unique(nodes: t.Sequence[Node], faults: Faults) -> None:
@@ -84,15 +119,26 @@ def _check_unique(nodes: t.Sequence[Node], faults: Faults) -> None:
         if node.public_key:
             other = keys.setdefault(node.public_key, node.name)
             if other != node.name:
-                faults.add(node.name, "wireguard_public_key", f"is {node.public_key}, the same as of {other}, as after cloning a machine; "
-                           "delete the key file on one of them and run again")  # fmt: skip
+                faults.add(
+                    node.name,
+                    "wireguard_public_key",
+                    f"is {node.public_key}, the same as of {other}, as after cloning a machine; "
+                    "delete the key file on one of them and run again",
+                )
         # A LAN endpoint is unique on its LAN only: two sites may well use the same private prefix.
-        for variable, where, endpoint in (("wireguard_endpoint", None, node.endpoint), ("wireguard_lan_endpoint", node.site, node.lan_endpoint)):
+        for variable, where, endpoint in (
+            ("wireguard_endpoint", None, node.endpoint),
+            ("wireguard_lan_endpoint", node.site, node.lan_endpoint),
+        ):
             if endpoint:
                 other = endpoints.setdefault((where, endpoint), node.name)
                 if other != node.name:
-                    faults.add(node.name, variable, f"is {endpoint}, the same as of {other}; "
-                               "hosts behind one address need a forwarded port each: write HOST:PORT")  # fmt: skip
+                    faults.add(
+                        node.name,
+                        variable,
+                        f"is {endpoint}, the same as of {other}; "
+                        "hosts behind one address need a forwarded port each: write HOST:PORT",
+                    )
 
 
 def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
@@ -101,24 +147,48 @@ def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
     relays = [node for node in nodes if node.relay]
     exits = [node for node in nodes if node.exit]
     for node in nodes:
-        for variable, wanted in (("wireguard_relay", node.relay), ("wireguard_exit", node.exit), ("wireguard_behind_nat", node.behind_nat)):
+        for variable, wanted in (
+            ("wireguard_relay", node.relay),
+            ("wireguard_exit", node.exit),
+            ("wireguard_behind_nat", node.behind_nat),
+        ):
             if wanted and not node.endpoint and node.name not in unreadable:
-                faults.add(node.name, variable, "is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820")
+                faults.add(
+                    node.name,
+                    variable,
+                    "is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
+                )
         if node.lan_endpoint and not node.site:
-            faults.add(node.name, "wireguard_lan_endpoint", f"is {node.lan_endpoint}, but its site is not known; write wireguard_site too")
+            faults.add(
+                node.name,
+                "wireguard_lan_endpoint",
+                f"is {node.lan_endpoint}, but its site is not known; write wireguard_site too",
+            )
         if node.via is not None:
             target = by_name.get(node.via)
             if target is None or not target.relay or target is node:
                 what = "which is no relay" if target else "which is no node of the network"
-                faults.add(node.name, "wireguard_via", f"is {values.shown(node.via)}, {what}; {_choice('relays', relays, node)}")
+                faults.add(
+                    node.name,
+                    "wireguard_via",
+                    f"is {values.shown(node.via)}, {what}; {_choice('relays', relays, node)}",
+                )
         if node.exit_via is not None:
             target = by_name.get(node.exit_via)
             if target is None or not target.exit or target is node:
                 what = "which is no exit" if target else "which is no node of the network"
-                faults.add(node.name, "wireguard_exit_via", f"is {values.shown(node.exit_via)}, {what}; {_choice('exits', exits, node)}")
+                faults.add(
+                    node.name,
+                    "wireguard_exit_via",
+                    f"is {values.shown(node.exit_via)}, {what}; {_choice('exits', exits, node)}",
+                )
             elif node.via and target.relay and node.via != node.exit_via:
-                faults.add(node.name, "wireguard_via", f"is {values.shown(node.via)}, but its exit is the relay {node.exit_via}, and a node has one home "
-                           f"relay; write wireguard_via: {node.exit_via}, or leave it out")  # fmt: skip
+                faults.add(
+                    node.name,
+                    "wireguard_via",
+                    f"is {values.shown(node.via)}, but its exit is the relay {node.exit_via}, and a node has one home "
+                    f"relay; write wireguard_via: {node.exit_via}, or leave it out",
+                )
 
 
 def _choice(what: str, nodes: t.Sequence[Node], but: Node) -> str:
@@ -130,10 +200,19 @@ def _check_subnets(network: Network, nodes: t.Sequence[Node], faults: Faults) ->
     owned = [(subnet, node.name) for node in nodes for subnet in node.subnets]
     for (one, first), (other, second) in _overlaps([*owned, *((prefix, "") for prefix in network.cidr)]):
         if first and second:
-            faults.add(second, "wireguard_subnets", f"has {other}, which overlaps {one} of {first}; a packet can go to one of them only: split or remove one")
+            faults.add(
+                second,
+                "wireguard_subnets",
+                f"has {other}, which overlaps {one} of {first}; "
+                "a packet can go to one of them only: split or remove one",
+            )
         elif first or second:
             subnet, name, cidr = (one, first, other) if first else (other, second, one)
-            faults.add(name, "wireguard_subnets", f"has {subnet}, which overlaps the network's own cidr {cidr}; use another prefix for one of them")
+            faults.add(
+                name,
+                "wireguard_subnets",
+                f"has {subnet}, which overlaps the network's own cidr {cidr}; use another prefix for one of them",
+            )
     _check_endpoints_outside(nodes, owned, faults)
     relays_of_site: dict[str, list[str]] = {}
     for node in nodes:
@@ -142,31 +221,43 @@ def _check_subnets(network: Network, nodes: t.Sequence[Node], faults: Faults) ->
     for node in nodes:
         relay = next((name for name in relays_of_site.get(node.site or "", ()) if name != node.name), None)
         if node.subnets and relay:
-            faults.add(node.name, "wireguard_subnets", f"is {', '.join(map(str, node.subnets))}, a LAN of the site {node.site}, where the relay {relay} stands "
-                       "too: it cannot route its own LAN into the tunnel; move the variable to the relay")  # fmt: skip
+            faults.add(
+                node.name,
+                "wireguard_subnets",
+                f"is {', '.join(map(str, node.subnets))}, a LAN of the site {node.site}, where the relay {relay} "
+                "stands too: it cannot route its own LAN into the tunnel; move the variable to the relay",
+            )
 
 
-def _check_endpoints_outside(nodes: t.Sequence[Node], owned: t.Sequence[tuple[values.Prefix, str]], faults: Faults) -> None:
+def _check_endpoints_outside(
+    nodes: t.Sequence[Node], owned: t.Sequence[tuple[values.Prefix, str]], faults: Faults
+) -> None:
     """An endpoint inside a routed subnet would be looked for through the tunnel that needs it."""
-    owner_of = {subnet: name for subnet, name in owned}
+    owner_of = dict(owned)
     lengths = {(subnet.version, subnet.prefixlen) for subnet in owner_of}
     for node in nodes:
         address = node.endpoint.address if node.endpoint else None
         for version, length in lengths if address else ():
             subnet = ipaddress.ip_network(f"{address}/{length}", strict=False) if address.version == version else None
             if subnet in owner_of:
-                faults.add(owner_of[subnet], "wireguard_subnets", f"has {subnet}, which holds the endpoint {address} of {node.name}: the others would "
-                           "look for it inside the tunnel; write a smaller subnet without it")  # fmt: skip
+                faults.add(
+                    owner_of[subnet],
+                    "wireguard_subnets",
+                    f"has {subnet}, which holds the endpoint {address} of {node.name}: the others would "
+                    "look for it inside the tunnel; write a smaller subnet without it",
+                )
 
 
-_Owned = t.Tuple[values.Prefix, str]
+_Owned = tuple[values.Prefix, str]
 
 
 def _overlaps(owned: t.Sequence[_Owned]) -> list[tuple[_Owned, _Owned]]:
     """Every prefix that overlaps an earlier and wider one, with that one; in sorted order one look back is enough."""
     found = []
     widest: _Owned | None = None
-    for entry in sorted(owned, key=lambda entry: (entry[0].version, int(entry[0].network_address), entry[0].prefixlen, entry[1])):
+    for entry in sorted(
+        owned, key=lambda entry: (entry[0].version, int(entry[0].network_address), entry[0].prefixlen, entry[1])
+    ):
         if widest is not None and widest[0].version == entry[0].version and widest[0].overlaps(entry[0]):
             found.append((widest, entry))
         else:

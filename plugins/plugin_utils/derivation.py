@@ -24,7 +24,9 @@ class Derivation:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self._addresses = {name: tuple(_host_prefix(address) for address in node.addresses) for name, node in paths.nodes.items()}
+        self._addresses = {
+            name: tuple(_host_prefix(address) for address in node.addresses) for name, node in paths.nodes.items()
+        }
         self._own = {name: (*self._addresses[name], *map(str, node.subnets)) for name, node in paths.nodes.items()}
         self._cidr = tuple(str(prefix) for prefix in paths.network.cidr)
         self._owners = [node for node in paths.nodes.values() if node.subnets]
@@ -33,7 +35,7 @@ class Derivation:
         self._shared: dict[tuple, dict[str, t.Any]] = {}
 
     def addresses(self, node: Node) -> list[str]:
-        """The addresses of the interface: relays carry the prefix length of the cidr, all others that of one address."""
+        """The addresses of the interface: relays carry the prefix length of the cidr, all others /32 or /128."""
         if not node.relay:
             return list(self._addresses[node.name])
         return [f"{address}/{self.paths.network.cidr_of(address).prefixlen}" for address in node.addresses]
@@ -81,8 +83,15 @@ class Derivation:
         beyond: tuple[str, ...] = ()
         if self.paths.homes.get(node.name) == peer.name:
             direct = {other.name for other in peers}
-            beyond = (*self._cidr, *(str(subnet) for owner in self._owners if owner.name not in direct and owner is not node
-                                     and not _same_site(node, owner) for subnet in owner.subnets))  # fmt: skip
+            beyond = (
+                *self._cidr,
+                *(
+                    str(subnet)
+                    for owner in self._owners
+                    if owner.name not in direct and owner is not node and not _same_site(node, owner)
+                    for subnet in owner.subnets
+                ),
+            )
         elif node.relay and peer.relay:
             beyond = tuple(prefix for served in self.paths.served_by(peer) for prefix in self._seen_from(node, served))
         if node.exit_via == peer.name:

@@ -64,9 +64,18 @@ _OVERRIDABLE = {**_PER_INTERFACE, **_PER_NODE}
 
 # Variables that the playbooks and roles read themselves; here only so that misspellings of them are noticed.
 _OF_THE_RUN = (
-    "networks", "overrides", "registry_file", "plan_dir", "prune", "partial_inventory", "hosts", "rotate_keys",
-    "firewall", "install_packages", "verify_timeout",
-)  # fmt: skip
+    "networks",
+    "overrides",
+    "registry_file",
+    "plan_dir",
+    "prune",
+    "partial_inventory",
+    "hosts",
+    "rotate_keys",
+    "firewall",
+    "install_packages",
+    "verify_timeout",
+)
 # What the playbooks register; nobody sets them.
 _OF_THE_PLAYBOOKS = ("info", "keypairs", "plan", "node", "ping", "matrix")
 _KNOWN = frozenset((*_OF_NETWORK, *_PER_NODE, *_OF_THE_RUN, *_OF_THE_PLAYBOOKS, "group"))
@@ -146,9 +155,12 @@ def read_inventory(inventory: Inventory, faults: Faults, *, partial: bool = Fals
         if not members:
             # An empty group is a network that is still to come; a group that is not there is a slip of the pen.
             if group not in inventory.groups and not partial:
-                faults.add(f"network {name}", "wireguard_networks",
-                           f"means the group {values.shown(group)}, which is not in the inventory; "
-                           f"add the group, or name another one as group:")  # fmt: skip
+                faults.add(
+                    f"network {name}",
+                    "wireguard_networks",
+                    f"means the group {values.shown(group)}, which is not in the inventory; "
+                    f"add the group, or name another one as group:",
+                )
             continue
         reader = _NodeReader(name, definition, inventory.variables, faults)
         network = reader.network(group, members)
@@ -167,7 +179,9 @@ def _check_spelling(variables: t.Mapping[str, t.Mapping[str, object]], faults: F
                 near = () if word in _KNOWN else difflib.get_close_matches(word, sorted(_KNOWN), n=1, cutoff=0.75)
                 suggestion[variable] = near[0] if near else None
             if suggestion[variable]:
-                faults.add(host, variable, f"is no variable of this collection; did you mean wireguard_{suggestion[variable]}?")
+                faults.add(
+                    host, variable, f"is no variable of this collection; did you mean wireguard_{suggestion[variable]}?"
+                )
 
 
 def _definitions(inventory: Inventory, faults: Faults) -> dict[str, dict[str, t.Any]]:
@@ -189,8 +203,12 @@ def _definitions(inventory: Inventory, faults: Faults) -> dict[str, dict[str, t.
             if plain is None:
                 continue
             if name in found and found[name] != plain:
-                faults.add(host, "wireguard_networks", f"describes {name} otherwise than on {told_by[name]}; "
-                           "set it once, for a group that holds all of the network's hosts")  # fmt: skip
+                faults.add(
+                    host,
+                    "wireguard_networks",
+                    f"describes {name} otherwise than on {told_by[name]}; "
+                    "set it once, for a group that holds all of the network's hosts",
+                )
             found.setdefault(str(name), plain)
             told_by.setdefault(str(name), host)
     if not seen and inventory.groups.get(DEFAULT_GROUP):
@@ -206,14 +224,20 @@ def _definition(host: str, name: object, definition: object, faults: Faults) -> 
         return None
     definition = {} if definition is None else definition
     if not isinstance(definition, t.Mapping):
-        faults.add(host, "wireguard_networks", f"has {values.shown(definition)} for {label}; write a dictionary of its settings")
+        faults.add(
+            host,
+            "wireguard_networks",
+            f"has {values.shown(definition)} for {label}; write a dictionary of its settings",
+        )
         return None
     plain = {}
     for setting, value in definition.items():
         if setting not in _OF_NETWORK and setting != "group":
             near = difflib.get_close_matches(str(setting), [*_OF_NETWORK, "group"], n=1)
             hint = f"did you mean {near[0]}?" if near else f"a network has {', '.join(sorted([*_OF_NETWORK, 'group']))}"
-            faults.add(host, "wireguard_networks", f"has the unknown setting {values.shown(setting)} for {label}; {hint}")
+            faults.add(
+                host, "wireguard_networks", f"has the unknown setting {values.shown(setting)} for {label}; {hint}"
+            )
         elif value is not None:
             plain[str(setting)] = value
     if "group" in plain:
@@ -227,24 +251,33 @@ def _definition(host: str, name: object, definition: object, faults: Faults) -> 
 class _NodeReader:
     """Reads the nodes of one network: each setting from the override, the network, the flat variable, the default."""
 
-    def __init__(self, name: str, definition: dict[str, t.Any], variables: t.Mapping[str, t.Mapping[str, object]], faults: Faults) -> None:
+    def __init__(
+        self, name: str, definition: dict[str, t.Any], variables: t.Mapping[str, t.Mapping[str, object]], faults: Faults
+    ) -> None:
         self._name = name
         self._variables = variables
         self._faults = faults
         self._cache: dict[tuple | None, t.Any] = {}
         self._of_network = {
-            setting: self._read(f"network {name}", f"wireguard_networks: {setting}", definition[setting], reader, default)
+            setting: self._read(
+                f"network {name}", f"wireguard_networks: {setting}", definition[setting], reader, default
+            )
             for setting, (reader, default) in _OF_NETWORK.items()
             if setting in definition
         }
 
     def network(self, group: str, members: list[str]) -> Network:
         """The network itself: its own settings, else the flat variables, which must agree on all nodes."""
-        found = {setting: self._agreed(setting, members, reader, default)
-                 for setting, (reader, default) in _WHOLE_NETWORK.items()}  # fmt: skip
+        found = {
+            setting: self._agreed(setting, members, reader, default)
+            for setting, (reader, default) in _WHOLE_NETWORK.items()
+        }
         if not found["cidr"]:
-            self._faults.add(f"network {self._name}", "wireguard_cidr",
-                             "is not set; write the network's prefix, such as 10.44.0.0/24")  # fmt: skip
+            self._faults.add(
+                f"network {self._name}",
+                "wireguard_cidr",
+                "is not set; write the network's prefix, such as 10.44.0.0/24",
+            )
         return Network(name=self._name, group=group, **found)
 
     def _agreed(self, setting: str, members: list[str], reader: Reader, default: t.Any) -> t.Any:
@@ -258,8 +291,12 @@ class _NodeReader:
                 told.setdefault(self._read(host, variable, raw, reader, default), host)
         for value, host in list(told.items())[1:]:
             first = next(iter(told))
-            self._faults.add(host, variable, f"is {_plain(value)}, but {_plain(first)} on {told[first]}; "
-                             f"a network has one {setting}: set it for the group")  # fmt: skip
+            self._faults.add(
+                host,
+                variable,
+                f"is {_plain(value)}, but {_plain(first)} on {told[first]}; "
+                f"a network has one {setting}: set it for the group",
+            )
         return next(iter(told), default)
 
     def node(self, host: str) -> Node | None:
@@ -294,9 +331,26 @@ class _NodeReader:
             lan_endpoint=_with_port(lan_endpoint, listen_port),
             listen_port=listen_port,
             absent=setting("state") == "absent",
-            settings={name: setting(name) for name in ("mtu", "fwmark", "table", "dns", "pre_up", "post_up", "pre_down", "post_down")},
-            **{name: setting(name) for name in ("keepalive", "relay", "via", "site", "behind_nat", "subnets", "exit", "exit_via", "public_key", "external")},
-        )  # fmt: skip
+            settings={
+                name: setting(name)
+                for name in ("mtu", "fwmark", "table", "dns", "pre_up", "post_up", "pre_down", "post_down")
+            },
+            **{
+                name: setting(name)
+                for name in (
+                    "keepalive",
+                    "relay",
+                    "via",
+                    "site",
+                    "behind_nat",
+                    "subnets",
+                    "exit",
+                    "exit_via",
+                    "public_key",
+                    "external",
+                )
+            },
+        )
 
     def _overrides(self, host: str, flat: t.Mapping[str, object]) -> dict[str, t.Any]:
         raw = flat.get("wireguard_overrides")
@@ -310,7 +364,11 @@ class _NodeReader:
             if name not in _OVERRIDABLE:
                 near = difflib.get_close_matches(str(name), list(_OVERRIDABLE), n=1)
                 hint = f"did you mean {near[0]}?" if near else "see the variables of a host"
-                self._faults.add(host, "wireguard_overrides", f"has the unknown setting {values.shown(name)} for {self._name}; {hint}")
+                self._faults.add(
+                    host,
+                    "wireguard_overrides",
+                    f"has the unknown setting {values.shown(name)} for {self._name}; {hint}",
+                )
         return {str(name): value for name, value in mine.items() if name in _OVERRIDABLE and value is not None}
 
     def _default_interface(self, host: str) -> str:

@@ -36,7 +36,9 @@ class Paths:
         self._nats_by_site: dict[str | None, list[Node]] = {}
         for node in self._nats:
             self._nats_by_site.setdefault(node.site, []).append(node)
-        self._lan_endpoints = {site: sum(1 for node in mates if node.lan_endpoint) for site, mates in self._nats_by_site.items()}
+        self._lan_endpoints = {
+            site: sum(1 for node in mates if node.lan_endpoint) for site, mates in self._nats_by_site.items()
+        }
         self.relayed = {node.name: node for node in nodes if self._needs_relay(node)}
         self.homes = self._assign_homes(records) if self.relays else {}
         self._served: dict[str, list[Node]] = {relay.name: [] for relay in self.relays}
@@ -66,7 +68,7 @@ class Paths:
         return len(self._nats) - 1 > reachable
 
     def endpoint_from(self, node: Node, peer: Node) -> values.Endpoint | None:
-        """Where ``node`` reaches ``peer`` first: at its LAN endpoint in one site, else at its endpoint, else nowhere."""
+        """Where ``node`` reaches ``peer`` first: at its LAN endpoint in one site, else at its endpoint, if any."""
         if peer.lan_endpoint and node.site and node.site == peer.site:
             return peer.lan_endpoint
         return peer.endpoint
@@ -139,7 +141,9 @@ class Paths:
         fair = len(self.relayed) // len(names)
         for name, eligible in newcomers.items():
             enough = max(fair, min(load[relay] for relay in eligible) + 1)
-            homes[name] = max((relay for relay in eligible if load[relay] < enough), key=lambda relay: _preference(name, relay))
+            homes[name] = max(
+                (relay for relay in eligible if load[relay] < enough), key=lambda relay: _preference(name, relay)
+            )
             load[homes[name]] += 1
         known = {name for name, record in records.items() if record.kind == "relay"}
         for relay in names:
@@ -154,7 +158,9 @@ class Paths:
                 return [stated]
         return (self._relays_by_site.get(node.site) if node.site else None) or relays
 
-    def _give_share(self, relay: str, relays: list[str], homes: dict[str, str], load: collections.Counter, movable: set[str]) -> None:
+    def _give_share(
+        self, relay: str, relays: list[str], homes: dict[str, str], load: collections.Counter, movable: set[str]
+    ) -> None:
         """Moves nodes to a new relay until it serves its fair share, each from the relay that is fullest then."""
         fair = len(self.relayed) // len(relays)
         by_home: dict[str, list[str]] = {}

@@ -23,7 +23,11 @@ def mermaid(plan: Plan) -> str:
     lines = ["flowchart LR", f"  {_LEGEND}"]
     for number, planned in enumerate(plan.networks):
         network = planned.network
-        body = _nodes_and_edges(planned, f"n{number}_") if len(planned.paths.nodes) <= _DRAWN else _summary(planned, f"n{number}_")
+        body = (
+            _nodes_and_edges(planned, f"n{number}_")
+            if len(planned.paths.nodes) <= _DRAWN
+            else _summary(planned, f"n{number}_")
+        )
         if len(plan.networks) > 1:
             body = [f'subgraph n{number}["{_text(network.name)}"]', *(f"  {line}" for line in body), "end"]
         lines += [f"  {line}" for line in body]
@@ -61,10 +65,10 @@ def _summary(planned: NetworkPlan, prefix: str) -> list[str]:
     if len(paths.relays) > _DRAWN:
         lines.append(f'{prefix}relays{{{{"{len(paths.relays) - _DRAWN} more relays"}}}}')
     kinds = collections.Counter(node.kind for node in paths.nodes.values() if node.name not in paths.homes)
-    for kind in ("public", "nat"):
+    for kind, word in (("public", "public"), ("nat", "NAT-ed")):
         if kinds[kind]:
             opening, closing = _SHAPES[kind]
-            lines.append(f"{prefix}{kind}{opening}{kinds[kind]} {'NAT-ed' if kind == 'nat' else kind} nodes with direct tunnels{closing}")
+            lines.append(f"{prefix}{kind}{opening}{kinds[kind]} {word} nodes with direct tunnels{closing}")
     return lines
 
 

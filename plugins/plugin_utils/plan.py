@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, wirefleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The planner: inventory, registry and the keys that this run has seen go in; the whole plan and the new registry come out.
+"""The planner: inventory, registry and the keys that this run has seen go in; plan and new registry come out.
 
 Pure: no Ansible, no I/O, no clock, no randomness. The same input gives the same plan, byte for byte.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from . import values
 from .addresses import assign_addresses
 from .checks import check_hosts, check_nodes, check_paths
 from .derivation import Derivation
@@ -26,7 +25,7 @@ _VANISHING_SHARE = 0.1
 Keys = t.Mapping[str, t.Mapping[str, str]]
 """{host: {path of the private key file: public key}}, of the hosts that this run has reached."""
 
-Members = t.List[t.Tuple[Network, t.List[Node]]]
+Members = list[tuple[Network, list[Node]]]
 
 
 class Rekeyed(t.NamedTuple):
@@ -76,7 +75,9 @@ class Plan:
         return dict(sorted(found.items()))
 
 
-def make_plan(inventory: Inventory, registry: Registry, keys: Keys, *, partial: bool = False, prune: bool = False) -> Plan:
+def make_plan(
+    inventory: Inventory, registry: Registry, keys: Keys, *, partial: bool = False, prune: bool = False
+) -> Plan:
     """Plans every network of the inventory.
 
     ``partial`` says that absence from the inventory means nothing (job slices, pull mode); ``prune`` that a network may
@@ -86,7 +87,9 @@ def make_plan(inventory: Inventory, registry: Registry, keys: Keys, *, partial: 
     members = read_inventory(inventory, faults, partial=partial)
     departed = _departed(members, registry, partial, prune, faults)
     rekeyed = [change for network, nodes in members for change in _learn_keys(network, nodes, registry, keys, faults)]
-    networks = [_plan_network(network, nodes, registry.get(network.name, {}), partial, faults) for network, nodes in members]
+    networks = [
+        _plan_network(network, nodes, registry.get(network.name, {}), partial, faults) for network, nodes in members
+    ]
     check_hosts(members, faults)
     faults.stop_if_any()
     kept = {name: records for name, records in registry.items() if partial}
@@ -94,16 +97,23 @@ def make_plan(inventory: Inventory, registry: Registry, keys: Keys, *, partial: 
         networks=networks,
         registry={**kept, **{planned.network.name: _records(planned) for planned in networks}},
         rekeyed=rekeyed,
-        keyless=_names((planned, [node for node in planned.paths.nodes.values() if not node.public_key]) for planned in networks),
+        keyless=_names(
+            (planned, [node for node in planned.paths.nodes.values() if not node.public_key]) for planned in networks
+        ),
         departed=departed,
         unreachable=_names((planned, planned.paths.without_path()) for planned in networks),
     )
 
 
-def _plan_network(network: Network, nodes: list[Node], records: t.Mapping[str, Record], partial: bool, faults: Faults) -> NetworkPlan:
+def _plan_network(
+    network: Network, nodes: list[Node], records: t.Mapping[str, Record], partial: bool, faults: Faults
+) -> NetworkPlan:
     if partial:
         shown = {node.name for node in nodes}
-        nodes = sorted((*nodes, *(record.node(name) for name, record in records.items() if name not in shown)), key=lambda node: node.name)
+        nodes = sorted(
+            (*nodes, *(record.node(name) for name, record in records.items() if name not in shown)),
+            key=lambda node: node.name,
+        )
     assign_addresses(network, nodes, records, faults)
     present = [node for node in nodes if not node.absent]
     check_nodes(network, present, faults)
@@ -114,22 +124,28 @@ def _plan_network(network: Network, nodes: list[Node], records: t.Mapping[str, R
     return NetworkPlan(network, nodes, Derivation(paths))
 
 
-def _learn_keys(network: Network, nodes: list[Node], registry: Registry, keys: Keys, faults: Faults) -> t.Iterator[Rekeyed]:
+def _learn_keys(
+    network: Network, nodes: list[Node], registry: Registry, keys: Keys, faults: Faults
+) -> t.Iterator[Rekeyed]:
     """Gives each node its public key: as the host says, else as the inventory, else as the registry."""
     records = registry.get(network.name, {})
     for node in nodes:
         recorded = records[node.name].public_key if node.name in records else None
         found = keys.get(node.name, {}).get(node.private_key_file)
         if node.public_key and found and found != node.public_key:
-            faults.add(node.name, "wireguard_public_key", f"is {node.public_key}, but the host has the key {found} in {node.private_key_file}; "
-                       "put the right key file back, or correct or remove the variable")  # fmt: skip
+            faults.add(
+                node.name,
+                "wireguard_public_key",
+                f"is {node.public_key}, but the host has the key {found} in {node.private_key_file}; "
+                "put the right key file back, or correct or remove the variable",
+            )
         node.public_key = found or node.public_key or recorded
         if recorded and node.public_key != recorded and not node.absent:
             yield Rekeyed(network.name, node.name, recorded, node.public_key)
 
 
 def _departed(members: Members, registry: Registry, partial: bool, prune: bool, faults: Faults) -> dict[str, list[str]]:
-    """{network: nodes that the registry knows and that leave it}; a vanishing that looks like an accident is a fault."""
+    """{network: nodes that leave it}; a vanishing that looks like an accident is a fault."""
     if partial:
         return {}
     nodes_of = {network.name: {node.name: node for node in nodes} for network, nodes in members}
@@ -139,9 +155,13 @@ def _departed(members: Members, registry: Registry, partial: bool, prune: bool, 
         vanished = sorted(name for name in records if name not in present)
         removed = [name for name in records if name in present and present[name].absent]
         if len(vanished) > 1 and len(vanished) > _VANISHING_SHARE * len(records) and not prune:
-            faults.add(f"network {network}", "inventory", f"no longer has {len(vanished)} of the {len(records)} nodes that the registry knows "
-                       f"({named(vanished)}); correct it, or write wireguard_prune: true to remove them from the network, or "
-                       "wireguard_partial_inventory: true if this is a part of the inventory only")  # fmt: skip
+            faults.add(
+                f"network {network}",
+                "inventory",
+                f"no longer has {len(vanished)} of the {len(records)} nodes that the registry knows "
+                f"({named(vanished)}); correct it, or write wireguard_prune: true to remove them from the network, or "
+                "wireguard_partial_inventory: true if this is a part of the inventory only",
+            )
         if vanished or removed:
             departed[network] = sorted((*vanished, *removed))
     return departed

@@ -28,7 +28,7 @@ class PlanFolder:
         self._folder = pathlib.Path(folder)
 
     def changes(self, files: t.Mapping[str, str], hosts: t.Collection[str]) -> list[FileChange]:
-        """What differs, sorted by path. ``files`` is the whole plan, of which ``hosts`` (a run may be limited) are written."""
+        """What differs, sorted by path. Of ``files``, the whole plan, those of ``hosts`` are written."""
         known = (self._read(LISTING) or "").splitlines()
         wanted = {path: text for path, text in files.items() if "/" not in path or path.partition("/")[0] in hosts}
         gone = [path for path in known if path not in files and self._read(path) is not None]

@@ -47,13 +47,22 @@ class Record(t.NamedTuple):
     def node(self, name: str) -> Node:
         """The node of a name that this inventory does not show: known to all, managed elsewhere."""
         return Node(
-            name=name, addresses=self.addresses, endpoint=self.endpoint, lan_endpoint=self.lan_endpoint,
-            relay=self.kind == "relay", via=self.via, site=self.site, subnets=self.subnets, exit=self.exit, exit_via=self.exit_via,
-            public_key=self.public_key, from_registry=True,
-        )  # fmt: skip
+            name=name,
+            addresses=self.addresses,
+            endpoint=self.endpoint,
+            lan_endpoint=self.lan_endpoint,
+            relay=self.kind == "relay",
+            via=self.via,
+            site=self.site,
+            subnets=self.subnets,
+            exit=self.exit,
+            exit_via=self.exit_via,
+            public_key=self.public_key,
+            from_registry=True,
+        )
 
 
-Registry = t.Dict[str, t.Dict[str, Record]]
+Registry = dict[str, dict[str, Record]]
 """{network: {node: record}}"""
 
 _READERS: dict[str, t.Callable[[object], t.Any]] = {
@@ -78,10 +87,18 @@ class RegistryError(Exception):
 def record_of(node: Node, home_relay: str | None) -> Record:
     """What the registry keeps of a node."""
     return Record(
-        kind=node.kind, addresses=node.addresses, public_key=node.public_key, endpoint=node.endpoint,
-        lan_endpoint=node.lan_endpoint, site=node.site, subnets=node.subnets, relay=home_relay, via=node.via,
-        exit=node.exit, exit_via=node.exit_via,
-    )  # fmt: skip
+        kind=node.kind,
+        addresses=node.addresses,
+        public_key=node.public_key,
+        endpoint=node.endpoint,
+        lan_endpoint=node.lan_endpoint,
+        site=node.site,
+        subnets=node.subnets,
+        relay=home_relay,
+        via=node.via,
+        exit=node.exit,
+        exit_via=node.exit_via,
+    )
 
 
 def parse_registry(text: str, source: str) -> Registry:
@@ -101,11 +118,15 @@ def parse_registry(text: str, source: str) -> Registry:
         raise RegistryError(_broken(source, "line 1", "there is no version: field at the top"))
     if data["version"] != VERSION:
         raise RegistryError(
-            f"{source} has format {values.shown(data['version'])}, and this release of wirefleet.wireguard knows format {VERSION} only; "
+            f"{source} has format {values.shown(data['version'])}, "
+            f"and this release of wirefleet.wireguard knows format {VERSION} only; "
             "use the release that wrote it, or a newer one"
         )
     try:
-        return {str(values.label(network)): _nodes(nodes, (network,)) for network, nodes in _mapping(data.get("networks") or {}, ()).items()}
+        return {
+            str(values.label(network)): _nodes(nodes, (network,))
+            for network, nodes in _mapping(data.get("networks") or {}, ()).items()
+        }
     except _BrokenAt as broken:
         raise RegistryError(_broken(source, f"line {_line(text, broken.path)}", str(broken))) from None
     except ValueError as error:
@@ -115,10 +136,17 @@ def parse_registry(text: str, source: str) -> Registry:
 def render_registry(registry: Registry) -> str:
     """The registry's text: sorted, one form for one content, so that version control shows what changed."""
     networks = {
-        network: {name: plain_record(record) for name, record in nodes.items()} for network, nodes in registry.items() if nodes
+        network: {name: plain_record(record) for name, record in nodes.items()}
+        for network, nodes in registry.items()
+        if nodes
     }
     return _HEADER + yaml.dump(
-        {"version": VERSION, "networks": networks}, Dumper=_Dumper, sort_keys=True, default_flow_style=False, allow_unicode=True, width=1000
+        {"version": VERSION, "networks": networks},
+        Dumper=_Dumper,
+        sort_keys=True,
+        default_flow_style=False,
+        allow_unicode=True,
+        width=1000,
     )
 
 

@@ -17,7 +17,7 @@ FILE_NAME = ".wireguard-registry.yml"
 
 
 def default_path(inventory_sources: t.Sequence[str], working_directory: str) -> str:
-    """Beside the first inventory source that is a file or a folder; a host list (``-i a,b``) has only the working directory."""
+    """Beside the first inventory source that is a file or a folder; for a host list, in the working directory."""
     for source in inventory_sources:
         if "," not in source and os.path.exists(source):
             folder = source if os.path.isdir(source) else os.path.dirname(source)
@@ -42,7 +42,7 @@ class RegistryFile:
             return ""
 
     def write(self, text: str) -> None:
-        """Replaces the file at once, keeping its mode; readers see the old text or the new one. Raises :class:`OSError`."""
+        """Replaces the file at once, keeping its mode: readers see the old text or the new one. Raises OSError."""
         mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o666 & ~_umask()
         # A link, as to a shared checkout, stays one: its target is what is replaced.
         target = self.path.resolve()

@@ -21,7 +21,12 @@ _SYSCTL_OF_FAMILY = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"
 def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
     """What wg_interface is to make of a node: its options by name, and the network for messages."""
     if node.absent:
-        return {"network": planned.network.name, "interface": node.interface, "state": "absent", "private_key_file": node.private_key_file}
+        return {
+            "network": planned.network.name,
+            "interface": node.interface,
+            "state": "absent",
+            "private_key_file": node.private_key_file,
+        }
     return {
         "network": planned.network.name,
         "interface": node.interface,
@@ -66,7 +71,11 @@ def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
 
 def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:
     """{kernel parameter: value} that a node needs for what it forwards; empty for everyone else."""
-    return {} if node.absent else {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
+    return (
+        {}
+        if node.absent
+        else {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
+    )
 
 
 def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
@@ -86,18 +95,24 @@ def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
 def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
     """All that the roles need to know of one host, in every network that it is in.
 
-    ``interfaces`` are options of wg_interface, ``sysctl`` [{interface, name, value}], ``firewall`` options of wg_firewall,
-    ``ping`` [{network, interface, targets}].
+    ``interfaces`` are options of wg_interface, ``sysctl`` [{interface, name, value}], ``firewall`` options of
+    wg_firewall, ``ping`` [{network, interface, targets}].
     """
     return {
         "external": any(node.external for _planned, node in parts),
         "interfaces": [interface(planned, node) for planned, node in parts],
-        "sysctl": [{"interface": node.interface, "name": name, "value": value}
-                   for planned, node in parts for name, value in sysctl(planned, node).items()],
+        "sysctl": [
+            {"interface": node.interface, "name": name, "value": value}
+            for planned, node in parts
+            for name, value in sysctl(planned, node).items()
+        ],
         "firewall": [firewall(planned, node) for planned, node in parts],
-        "ping": [{"interface": node.interface, "network": planned.network.name, "targets": planned.derivation.pings(node)}
-                 for planned, node in parts if not node.absent],
-    }  # fmt: skip
+        "ping": [
+            {"interface": node.interface, "network": planned.network.name, "targets": planned.derivation.pings(node)}
+            for planned, node in parts
+            if not node.absent
+        ],
+    }
 
 
 def plan_files(plan: Plan) -> dict[str, str]:

@@ -23,8 +23,10 @@ Prefix = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 # wg-quick(8): the name of the configuration file is the name of the interface; the kernel's IFNAMSIZ leaves 15 bytes.
 _INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 # RFC 1123 labels, and the underscore that some internal zones use.
-_DNS_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-                       r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?")  # fmt: skip
+_DNS_NAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+)
 _NODE_NAME = re.compile(r"\w[\w.:@+-]{0,252}")
 _LABEL = re.compile(r"\w[\w .:@+-]{0,62}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -34,7 +36,7 @@ _SHOWN = 80
 
 
 class Endpoint(t.NamedTuple):
-    """Where a node can be reached: ``host`` is a name or an address without brackets; ``port`` None means the default."""
+    """Where a node can be reached: ``host`` is a name, or an address without brackets; no ``port`` is the default."""
 
     host: str
     port: int | None
@@ -200,7 +202,10 @@ def public_key(value: object) -> str:
     """A Curve25519 key in base64: 44 characters for 32 bytes, as ``wg pubkey`` prints it."""
     text = _text(value, "the key as wg pubkey prints it")
     try:
-        if len(base64.b64decode(text, validate=True)) == 32 and base64.b64encode(base64.b64decode(text)) == text.encode():
+        if (
+            len(base64.b64decode(text, validate=True)) == 32
+            and base64.b64encode(base64.b64decode(text)) == text.encode()
+        ):
             return text
     except (binascii.Error, ValueError):
         pass
@@ -278,7 +283,9 @@ def several(one: t.Callable[[object], t.Any]) -> t.Callable[[object], tuple]:
             try:
                 found.append(one(entry))
             except ValueError as error:
-                raise ValueError(str(error) if len(entries) == 1 else f"has the entry {shown(entry)}, which {error}") from None
+                raise ValueError(
+                    str(error) if len(entries) == 1 else f"has the entry {shown(entry)}, which {error}"
+                ) from None
         return tuple(dict.fromkeys(found))
 
     return read

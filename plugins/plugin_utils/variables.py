@@ -44,7 +44,9 @@ def inventory_of(hostvars: t.Any, groups: t.Mapping[str, t.Sequence[str]]) -> Re
         }
         for host, of_host in raw.items()
     }
-    return ReadInventory(Inventory({str(group): [str(host) for host in hosts] for group, hosts in groups.items()}, variables), raw)
+    return ReadInventory(
+        Inventory({str(group): [str(host) for host in hosts] for group, hosts in groups.items()}, variables), raw
+    )
 
 
 def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
@@ -70,7 +72,7 @@ def _has_template(value: t.Any) -> bool:
 
 
 class _Plain:
-    """Turns Ansible's tagged, lazy or vaulted values into Python's own. What hosts share through a group is turned once."""
+    """Turns Ansible's tagged, lazy or vaulted values into Python's own; what hosts share through a group, once."""
 
     def __init__(self) -> None:
         self._turned: dict[int, tuple[t.Any, t.Any]] = {}
@@ -82,7 +84,7 @@ class _Plain:
             return int(value)
         if isinstance(value, float):
             return float(value)
-        if isinstance(value, t.Mapping) or isinstance(value, (list, tuple)):
+        if isinstance(value, (t.Mapping, list, tuple)):
             known = self._turned.get(id(value))
             if known is None:
                 # The value itself is kept too: only while it lives is its id its own.

@@ -25,7 +25,7 @@ class Ping(t.NamedTuple):
 
 
 class Verdict(t.NamedTuple):
-    """``failures`` are pairs of hosts of this run that are not as planned, ``silent`` targets that this run did not reach."""
+    """``failures`` are pairs of hosts of this run that are not as planned, ``silent`` targets that it did not reach."""
 
     summary: list[str]
     matrix: list[str]
@@ -42,7 +42,10 @@ def judge(pings: t.Sequence[Ping], reached: t.Collection[str]) -> Verdict:
     for network, found in _by(pings, lambda ping: ping.network).items():
         paths = collections.Counter(ping.path for ping in found)
         answered = len(found) - paths["none"]
-        summary.append(f"{network}: {answered} of {len(found)} pings answered, {paths['direct']} direct, {paths['relayed']} through relays")
+        summary.append(
+            f"{network}: {answered} of {len(found)} pings answered, "
+            f"{paths['direct']} direct, {paths['relayed']} through relays"
+        )
         matrix += _matrix(found)
     failures = [_failure(ping) for ping in pings if not ping.as_planned and ping.target in reached]
     silent = sorted({ping.target for ping in pings if ping.path == "none" and ping.target not in reached})
@@ -52,7 +55,10 @@ def judge(pings: t.Sequence[Ping], reached: t.Collection[str]) -> Verdict:
 def _failure(ping: Ping) -> str:
     if ping.path == "none":
         return f"{ping.network}: {ping.source} gets no answer from {ping.target} ({ping.address})"
-    return f"{ping.network}: {ping.source} reaches {ping.target} ({ping.address}) {ping.path} with ttl {ping.ttl}, which is not the planned path"
+    return (
+        f"{ping.network}: {ping.source} reaches {ping.target} ({ping.address}) {ping.path} with ttl {ping.ttl}, "
+        "which is not the planned path"
+    )
 
 
 def _matrix(pings: t.Sequence[Ping]) -> list[str]:
@@ -61,9 +67,13 @@ def _matrix(pings: t.Sequence[Ping]) -> list[str]:
         return []
     cells: dict[tuple[str, str], str] = {}
     for ping in pings:
-        word = {"none": "-", "direct": f"{ping.ttl}", "relayed": f"{ping.ttl}*"}[ping.path] + ("" if ping.as_planned else "!")
+        word = {"none": "-", "direct": f"{ping.ttl}", "relayed": f"{ping.ttl}*"}[ping.path] + (
+            "" if ping.as_planned else "!"
+        )
         # With several addresses the worst one is shown.
-        cells[ping.source, ping.target] = max(cells.get((ping.source, ping.target), ""), word, key=lambda cell: ("!" in cell, cell))
+        cells[ping.source, ping.target] = max(
+            cells.get((ping.source, ping.target), ""), word, key=lambda cell: ("!" in cell, cell)
+        )
     width = max(map(len, names))
     numbers = [str(number) for number in range(1, len(names) + 1)]
     lines = [f"{'ttl of replies':>{width + 4}}  " + " ".join(f"{number:>5}" for number in numbers)]

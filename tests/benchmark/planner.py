@@ -73,22 +73,36 @@ def measure(topology: str, relays: int, size: int) -> dict[str, float]:
 def main() -> None:
     """Prints a table for each kind of network."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--one", nargs=3, metavar=("TOPOLOGY", "RELAYS", "SIZE"), help="measure one network, print JSON")
+    arguments.add_argument(
+        "--one", nargs=3, metavar=("TOPOLOGY", "RELAYS", "SIZE"), help="measure one network, print JSON"
+    )
     parsed = arguments.parse_args()
     if parsed.one:
         topology, relays, size = parsed.one
         print(json.dumps(measure(topology, int(relays), int(size))))
         return
     for name, (topology, relays, sizes) in NETWORKS.items():
-        print(f"\n{name}\n{'nodes':>7} {'make_plan':>10} {'files':>8} {'registry':>9} {'parts':>8} {'total':>8} {'output':>9} {'memory':>9}  per doubling: time, output")
+        print(
+            f"\n{name}\n  nodes  make_plan    files  registry    parts    total    output    memory"
+            "  per doubling: time, output"
+        )
         before = None
         for size in sizes:
-            run = subprocess.run([sys.executable, __file__, "--one", topology, str(relays), str(size)], check=True, capture_output=True, text=True, env=os.environ)
+            run = subprocess.run(
+                [sys.executable, __file__, "--one", topology, str(relays), str(size)],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=os.environ,
+            )
             found = json.loads(run.stdout)
             total = sum(found[part] for part in ("make_plan", "files", "registry", "parts"))
             growth = f"{total / before[0]:.1f}, {found['output'] / before[1]:.1f}" if before else ""
-            print(f"{size:>7} {found['make_plan']:>8.2f} s {found['files']:>6.2f} s {found['registry']:>7.2f} s {found['parts']:>6.2f} s {total:>6.2f} s "
-                  f"{found['output']:>6.1f} MB {found['memory']:>6.0f} MB  {growth}")  # fmt: skip
+            print(
+                f"{size:>7} {found['make_plan']:>8.2f} s {found['files']:>6.2f} s {found['registry']:>7.2f} s "
+                f"{found['parts']:>6.2f} s {total:>6.2f} s "
+                f"{found['output']:>6.1f} MB {found['memory']:>6.0f} MB  {growth}"
+            )
             before = total, found["output"]
 
 

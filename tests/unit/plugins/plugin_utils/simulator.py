@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import IPNetwork
 
 
 class Peer:
@@ -28,8 +28,11 @@ class Host:
     def __init__(self, name, conf, sysctl):
         self.name = name
         self.addresses, self.peers = [], {}
-        self.forwards = {version for version, name in ((4, "net.ipv4.ip_forward"), (6, "net.ipv6.conf.all.forwarding"))
-                         if f"{name} = 1" in sysctl.splitlines()}  # fmt: skip
+        self.forwards = {
+            version
+            for version, name in ((4, "net.ipv4.ip_forward"), (6, "net.ipv6.conf.all.forwarding"))
+            if f"{name} = 1" in sysctl.splitlines()
+        }
         self.listen_port = None
         peer = None
         for line in conf.splitlines():
@@ -99,9 +102,13 @@ class Simulator:
             assert self._key_of(host.name) not in host.peers, f"{host.name} is its own peer"
             for key, peer in host.peers.items():
                 other = self._host_of_key[key]
-                assert self._key_of(host.name) in other.peers, f"{host.name} has {other.name} as peer, but not the other way round"
+                assert self._key_of(host.name) in other.peers, (
+                    f"{host.name} has {other.name} as peer, but not the other way round"
+                )
                 if peer.endpoint:
-                    assert self._underlay.host_at(peer.endpoint, host.name) == other.name, f"{host.name} looks for {other.name} at {peer.endpoint}"
+                    assert self._underlay.host_at(peer.endpoint, host.name) == other.name, (
+                        f"{host.name} looks for {other.name} at {peer.endpoint}"
+                    )
 
     def _tunnel_is_up(self, one, other):
         """Whether packets can pass from one to the other at any time: it can begin, or the other one holds the path open."""

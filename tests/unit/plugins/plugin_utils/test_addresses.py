@@ -43,7 +43,10 @@ def test_a_second_family_leaves_the_first_alone():
 
 def test_another_cidr_moves_everybody_who_is_outside():
     first = plan_of({"a": RELAY, "b": {}})
-    assert addresses(plan_of({"a": RELAY, "b": {}}, registry=first.registry, cidr="10.99.0.0/24")) == {"a": ["10.99.0.1"], "b": ["10.99.0.2"]}
+    assert addresses(plan_of({"a": RELAY, "b": {}}, registry=first.registry, cidr="10.99.0.0/24")) == {
+        "a": ["10.99.0.1"],
+        "b": ["10.99.0.2"],
+    }
 
 
 def test_a_full_prefix_goes_on_in_the_next_one():

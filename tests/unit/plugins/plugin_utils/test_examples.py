@@ -29,4 +29,12 @@ def test_the_picture_in_the_docs_is_that_of_the_example(example):
 
 
 def test_there_are_examples():
-    assert {"smallest", "full", "internet-browsing", "lan-bridging", "client-to-server", "server-to-server", "two-relays"} <= set(EXAMPLES)
+    assert {
+        "smallest",
+        "full",
+        "internet-browsing",
+        "lan-bridging",
+        "client-to-server",
+        "server-to-server",
+        "two-relays",
+    } <= set(EXAMPLES)

@@ -16,10 +16,19 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory impo
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.picture import mermaid
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import LISTING, PlanFolder
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry_file import FILE_NAME, RegistryFile, default_path
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry_file import (
+    FILE_NAME,
+    RegistryFile,
+    default_path,
+)
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import host_slice, plan_files
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.verdict import Ping, judge
-from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import FULL, RELAY, key_of, plan_of
+from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import (
+    FULL,
+    RELAY,
+    key_of,
+    plan_of,
+)
 
 LAPTOP = f"""\
 # laptop in wg0
@@ -58,9 +67,17 @@ flowchart LR
 def test_the_files_of_the_published_network():
     files = plan_files(plan_of(FULL, cidr="10.0.44.0/24"))
     assert sorted(files) == [
-        "home-server/wg0.conf", "laptop/wg0.conf", "phone/wg0.conf", "public-server1/firewall.nft", "public-server1/sysctl.conf",
-        "public-server1/wg0.conf", "public-server2/firewall.nft", "public-server2/wg0.conf", "topology.json", "topology.mmd",
-    ]  # fmt: skip
+        "home-server/wg0.conf",
+        "laptop/wg0.conf",
+        "phone/wg0.conf",
+        "public-server1/firewall.nft",
+        "public-server1/sysctl.conf",
+        "public-server1/wg0.conf",
+        "public-server2/firewall.nft",
+        "public-server2/wg0.conf",
+        "topology.json",
+        "topology.mmd",
+    ]
     assert files["laptop/wg0.conf"] == LAPTOP
     assert files["public-server1/sysctl.conf"] == "net.ipv4.ip_forward = 1\n"
     assert json.loads(files["topology.json"])["networks"]["wg0"]["nodes"]["laptop"]["relay"] == "public-server1"
@@ -77,13 +94,19 @@ def test_a_hosts_part_is_data():
     assert json.loads(json.dumps(part)) == part
     assert (part["interfaces"][0]["dns"], part["interfaces"][0]["dns_search"]) == (["10.0.44.1"], ["example.net"])
     assert [(target["name"], target["hops"]) for target in part["ping"][0]["targets"]] == [
-        ("home-server", 1), ("phone", 1), ("public-server1", 0), ("public-server2", 0)
-    ]  # fmt: skip
+        ("home-server", 1),
+        ("phone", 1),
+        ("public-server1", 0),
+        ("public-server2", 0),
+    ]
 
 
 def test_a_large_network_pings_a_sample():
     plan = plan_of({"relay": RELAY, **{f"n{number}": {} for number in range(400)}}, cidr="10.44.0.0/16", topology="hub")
-    pings = {name: [target["name"] for target in host_slice(parts)["ping"][0]["targets"]] for name, parts in plan.hosts().items()}
+    pings = {
+        name: [target["name"] for target in host_slice(parts)["ping"][0]["targets"]]
+        for name, parts in plan.hosts().items()
+    }
     assert {len(targets) for targets in pings.values()} == {32}
     assert all(name not in targets and len(set(targets)) == 32 for name, targets in pings.items())
     assert {target for targets in pings.values() for target in targets} == set(pings)
@@ -92,7 +115,9 @@ def test_a_large_network_pings_a_sample():
 def test_the_picture():
     plain = mermaid(plan_of(FULL, cidr="10.0.44.0/24"))
     assert plain.count("===") == 3 and plain.count("---") == 4
-    sites = {name: {**settings, **({} if "endpoint" in settings else {"site": "home 1"})} for name, settings in FULL.items()}
+    sites = {
+        name: {**settings, **({} if "endpoint" in settings else {"site": "home 1"})} for name, settings in FULL.items()
+    }
     assert mermaid(plan_of(sites, cidr="10.0.44.0/24")).startswith(PICTURE)
 
 
@@ -118,7 +143,9 @@ def test_a_folder_gets_what_differs_and_loses_what_left(tmp_path):
     assert folder.changes(files, {"a", "b"}) == []
     # Limited to a: b's file stays as it is, although the plan has another one now.
     limited = folder.changes({**files, "a/wg0.conf": "A2", "b/wg0.conf": "B2"}, {"a"})
-    assert [(os.path.basename(os.path.dirname(change.path)), change.before, change.after) for change in limited] == [("a", "A", "A2")]
+    assert [(os.path.basename(os.path.dirname(change.path)), change.before, change.after) for change in limited] == [
+        ("a", "A", "A2")
+    ]
     folder.apply(folder.changes({"a/wg0.conf": "A", "topology.json": "T"}, {"a"}))
     assert sorted(os.listdir(tmp_path / "plan")) == [LISTING, "a", "mine.txt", "topology.json"]
 
@@ -167,10 +194,16 @@ def test_the_verdict_shows_the_matrix():
     assert verdict.matrix[1:3] == ["  1 a       .    64", "  2 bb    63*     ."]
 
 
-@pytest.mark.parametrize(("found", "failures"), [
-    (ping("a", "b", "none", None, False), ["wg0: a gets no answer from b (10.44.0.1)"]),
-    (ping("a", "b", "relayed", 63, False), ["wg0: a reaches b (10.44.0.1) relayed with ttl 63, which is not the planned path"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("found", "failures"),
+    [
+        (ping("a", "b", "none", None, False), ["wg0: a gets no answer from b (10.44.0.1)"]),
+        (
+            ping("a", "b", "relayed", 63, False),
+            ["wg0: a reaches b (10.44.0.1) relayed with ttl 63, which is not the planned path"],
+        ),
+    ],
+)
 def test_the_verdict_fails_for_hosts_of_this_run_only(found, failures):
     assert judge([found], {"a", "b"}).failures == failures
     alone = judge([found], {"a"})

@@ -15,7 +15,6 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory impo
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import parse_registry, render_registry
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import plan_files
-
 from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import inventory_of, key_of
 from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.simulator import Host, Simulator, Underlay
 
@@ -34,7 +33,11 @@ def networks(draw, largest=60):
         name = f"node{number}"
         host = hosts[name] = {}
         if rng.random() >= share_of_nat:
-            host["endpoint"] = f"198.51.{number}.9:{rng.randint(1, 65535)}" if rng.random() < 0.7 else f"[2001:db8::{number + 1:x}]:51820"
+            host["endpoint"] = (
+                f"198.51.{number}.9:{rng.randint(1, 65535)}"
+                if rng.random() < 0.7
+                else f"[2001:db8::{number + 1:x}]:51820"
+            )
             host["behind_nat"] = rng.random() < 0.2
         if rng.random() < 0.4:
             host["site"] = rng.choice(SITES)
@@ -77,11 +80,13 @@ def simulate(plan, hosts):
 
 def may_be_direct(one, other):
     """The contract, for auto: one reaches the other's endpoint, or they share a site with a LAN endpoint."""
-    lan = one.get("site") and one.get("site") == other.get("site") and ("lan_endpoint" in one or "lan_endpoint" in other)
+    lan = (
+        one.get("site") and one.get("site") == other.get("site") and ("lan_endpoint" in one or "lan_endpoint" in other)
+    )
     return "endpoint" in one or "endpoint" in other or bool(lan)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks())
 def test_every_packet_arrives(network):
     hosts, common = network
@@ -110,8 +115,10 @@ def check_path(topology, hosts, homes, source, target, passed):
     elif topology == "hub":
         assert direct == (homes.get(source) == target or homes.get(target) == source)
     else:
-        served_elsewhere = any(name in homes and is_relay and homes[name] != other
-                               for name, other, is_relay in ((source, target, relays[1]), (target, source, relays[0])))  # fmt: skip
+        served_elsewhere = any(
+            name in homes and is_relay and homes[name] != other
+            for name, other, is_relay in ((source, target, relays[1]), (target, source, relays[0]))
+        )
         assert direct == (may_be_direct(hosts[source], hosts[target]) and not served_elsewhere)
     assert set(passed[1:-1]) <= set(homes.values())
 
@@ -131,7 +138,7 @@ def check_subnet(simulator, hosts, address_of, source, owner, subnet):
             simulator.walk(source, IPAddress(far.first + 9), inside, owner_of_subnet=owner)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(networks(largest=40), st.randoms(use_true_random=False))
 def test_the_same_inventory_gives_the_same_bytes(network, rng):
     hosts, common = network
@@ -139,7 +146,9 @@ def test_the_same_inventory_gives_the_same_bytes(network, rng):
     names = list(hosts)
     rng.shuffle(names)
     ordered = inventory_of({name: hosts[name] for name in names}, **common)
-    shuffled = Inventory({group: rng.sample(members, len(members)) for group, members in ordered.groups.items()}, ordered.variables)
+    shuffled = Inventory(
+        {group: rng.sample(members, len(members)) for group, members in ordered.groups.items()}, ordered.variables
+    )
     again = make_plan(shuffled, {}, {})
     assert plan_files(again) == plan_files(plan)
     assert render_registry(again.registry) == render_registry(plan.registry)
@@ -150,7 +159,7 @@ def test_the_same_inventory_gives_the_same_bytes(network, rng):
     assert render_registry(kept.registry) == text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(networks(largest=40), st.randoms(use_true_random=False))
 def test_a_slice_plans_what_the_whole_inventory_plans(network, rng):
     hosts, common = network
@@ -163,7 +172,7 @@ def test_a_slice_plans_what_the_whole_inventory_plans(network, rng):
     assert in_part == {path: text for path, text in files.items() if "/" in path and path.partition("/")[0] in names}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(networks(largest=40), st.randoms(use_true_random=False))
 def test_adding_a_nat_ed_node_to_a_hub_changes_relays_only(network, rng):
     hosts, common = network
@@ -176,7 +185,7 @@ def test_adding_a_nat_ed_node_to_a_hub_changes_relays_only(network, rng):
     assert all(hosts[name].get("relay") for name in changed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(1, 6), st.integers(0, 60))
 def test_adding_a_relay_moves_only_its_share(relays, nodes):
     def hub(count):
@@ -193,14 +202,18 @@ def test_adding_a_relay_moves_only_its_share(relays, nodes):
     assert len(moved) == nodes // (relays + 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(networks(largest=30), st.randoms(use_true_random=False))
 def test_nobody_moves_when_others_come_and_go(network, rng):
     hosts, common = network
     before = make_plan(inventory_of(hosts, **common), {}, {})
     needed = {host.get("via") for host in hosts.values()} | {host.get("exit_via") for host in hosts.values()}
-    leavers = [name for name, host in hosts.items() if name not in needed and not host.get("relay") and rng.random() < 0.3]
-    newcomers = {f"{rng.choice('anz')}ew{number}": {"endpoint": f"198.51.200.{number}:1"} for number in range(rng.randint(0, 5))}
+    leavers = [
+        name for name, host in hosts.items() if name not in needed and not host.get("relay") and rng.random() < 0.3
+    ]
+    newcomers = {
+        f"{rng.choice('anz')}ew{number}": {"endpoint": f"198.51.200.{number}:1"} for number in range(rng.randint(0, 5))
+    }
     remaining = {name: host for name, host in hosts.items() if name not in leavers}
     after = make_plan(inventory_of({**newcomers, **remaining}, **common), before.registry, {}, prune=True)
     old, new = before.registry["wg0"], after.registry["wg0"]

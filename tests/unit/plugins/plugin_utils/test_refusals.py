@@ -10,7 +10,13 @@ import pytest
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory import Inventory
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
-from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import PUBLIC, RELAY, inventory_of, key_of, plan_of
+from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import (
+    PUBLIC,
+    RELAY,
+    inventory_of,
+    key_of,
+    plan_of,
+)
 
 
 def faults_of(hosts, **network):
@@ -27,63 +33,174 @@ def faults_of_variables(variables, group="wireguard"):
 
 # (settings of the node "web", the one message about it)
 ONE_NODE = [
-    ({"address": "10.45.0.1"}, "web: wireguard_address is 10.45.0.1, which is outside of the cidr of wg0; write an address in 10.44.0.0/24"),
-    ({"address": "10.44.0.0"}, "web: wireguard_address is 10.44.0.0, the network or broadcast address of 10.44.0.0/24; write another one in it"),
-    ({"address": "10.44.0.255"}, "web: wireguard_address is 10.44.0.255, the network or broadcast address of 10.44.0.0/24; write another one in it"),
-    ({"address": "10.44.0.7/24"}, "web: wireguard_address is '10.44.0.7/24', which has a prefix length, which is derived; write '10.44.0.7'"),
-    ({"address": "fe80::1%eth0"}, "web: wireguard_address is 'fe80::1%eth0', which has a zone; write the address without %ZONE"),
+    (
+        {"address": "10.45.0.1"},
+        "web: wireguard_address is 10.45.0.1, which is outside of the cidr of wg0; write an address in 10.44.0.0/24",
+    ),
+    (
+        {"address": "10.44.0.0"},
+        "web: wireguard_address is 10.44.0.0, the network or broadcast address of 10.44.0.0/24; write another one in it",
+    ),
+    (
+        {"address": "10.44.0.255"},
+        "web: wireguard_address is 10.44.0.255, the network or broadcast address of 10.44.0.0/24; write another one in it",
+    ),
+    (
+        {"address": "10.44.0.7/24"},
+        "web: wireguard_address is '10.44.0.7/24', which has a prefix length, which is derived; write '10.44.0.7'",
+    ),
+    (
+        {"address": "fe80::1%eth0"},
+        "web: wireguard_address is 'fe80::1%eth0', which has a zone; write the address without %ZONE",
+    ),
     ({"address": 7}, "web: wireguard_address is 7, which is no text; write an IP address such as 10.44.0.7"),
-    ({"relay": True}, "web: wireguard_relay is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820"),
-    ({"exit": True}, "web: wireguard_exit is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820"),
-    ({"behind_nat": True}, "web: wireguard_behind_nat is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820"),
+    (
+        {"relay": True},
+        "web: wireguard_relay is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
+    ),
+    (
+        {"exit": True},
+        "web: wireguard_exit is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
+    ),
+    (
+        {"behind_nat": True},
+        "web: wireguard_behind_nat is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
+    ),
     ({"relay": "perhaps"}, "web: wireguard_relay is 'perhaps', which is neither true nor false; write true or false"),
     ({"via": "nobody"}, "web: wireguard_via is 'nobody', which is no node of the network; the relays are relay1"),
     ({"via": "db"}, "web: wireguard_via is 'db', which is no relay; the relays are relay1"),
-    ({"exit_via": "nobody"}, "web: wireguard_exit_via is 'nobody', which is no node of the network; there are no exits in the network"),
-    ({"exit_via": "relay1"}, "web: wireguard_exit_via is 'relay1', which is no exit; there are no exits in the network"),
-    ({"subnets": ["192.168.1.7/24"]}, "web: wireguard_subnets is ['192.168.1.7/24'], which has host bits set; write 192.168.1.0/24"),
-    ({"subnets": ["192.168.1.0/24", "x"]},
-     "web: wireguard_subnets is ['192.168.1.0/24', 'x'], which has the entry 'x', which is no prefix; write one such as 10.44.0.0/24 or fd44::/64"),
-    ({"subnets": "0.0.0.0/0"}, "web: wireguard_subnets is '0.0.0.0/0', which is the whole internet; for that there are wireguard_exit and wireguard_exit_via"),
-    ({"subnets": "10.44.0.128/25"},
-     "web: wireguard_subnets has 10.44.0.128/25, which overlaps the network's own cidr 10.44.0.0/24; use another prefix for one of them"),
-    ({"subnets": "10.0.0.0/8"},
-     "web: wireguard_subnets has 10.0.0.0/8, which overlaps the network's own cidr 10.44.0.0/24; use another prefix for one of them"),
-    ({"subnets": "198.51.100.0/24"}, "web: wireguard_subnets has 198.51.100.0/24, which holds the endpoint 198.51.100.1 of relay1: the others would "
-     "look for it inside the tunnel; write a smaller subnet without it"),
-    ({"endpoint": "a b"}, "web: wireguard_endpoint is 'a b', which is no endpoint; write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820"),
-    ({"endpoint": "2001:db8::1:51820"}, "web: wireguard_endpoint is '2001:db8::1:51820', which is no endpoint; an IPv6 address stands in brackets: "
-     "write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820"),
-    ({"endpoint": "web:70000"}, "web: wireguard_endpoint is 'web:70000', which is no UDP port; write a whole number from 1 to 65535"),
-    ({"endpoint": "1.2.3.400"}, "web: wireguard_endpoint is '1.2.3.400', which holds no IPv4 address; "
-     "write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820"),
-    ({"endpoint": "198.51.100.1"}, "web: wireguard_endpoint is 198.51.100.1:51820, the same as of relay1; hosts behind one address need a forwarded port each: write HOST:PORT"),
-    ({"lan_endpoint": "192.168.1.2"}, "web: wireguard_lan_endpoint is 192.168.1.2:51820, but its site is not known; write wireguard_site too"),
-    ({"listen_port": True}, "web: wireguard_listen_port is True, which is no UDP port; write a whole number from 1 to 65535"),
-    ({"interface": "../../etc/passwd"},
-     "web: wireguard_interface is '../../etc/passwd', which is no interface name; write at most 15 letters, digits and _=+.- such as wg0"),
-    ({"interface": "a" * 16}, "web: wireguard_interface is 'aaaaaaaaaaaaaaaa', which is no interface name; write at most 15 letters, digits and _=+.- such as wg0"),
-    ({"public_key": "short"}, "web: wireguard_public_key is 'short', which is no WireGuard key; write the 44 characters that wg pubkey prints"),
-    ({"private_key_file": "wg0.key"}, "web: wireguard_private_key_file is 'wg0.key', which is no absolute path; write one such as /etc/wireguard/wg0.key"),
-    ({"keepalive": -1}, "web: wireguard_keepalive is -1, which is no keepalive in seconds; write a whole number from 0 to 65535"),
+    (
+        {"exit_via": "nobody"},
+        "web: wireguard_exit_via is 'nobody', which is no node of the network; there are no exits in the network",
+    ),
+    (
+        {"exit_via": "relay1"},
+        "web: wireguard_exit_via is 'relay1', which is no exit; there are no exits in the network",
+    ),
+    (
+        {"subnets": ["192.168.1.7/24"]},
+        "web: wireguard_subnets is ['192.168.1.7/24'], which has host bits set; write 192.168.1.0/24",
+    ),
+    (
+        {"subnets": ["192.168.1.0/24", "x"]},
+        "web: wireguard_subnets is ['192.168.1.0/24', 'x'], which has the entry 'x', which is no prefix; write one such as 10.44.0.0/24 or fd44::/64",
+    ),
+    (
+        {"subnets": "0.0.0.0/0"},
+        "web: wireguard_subnets is '0.0.0.0/0', which is the whole internet; for that there are wireguard_exit and wireguard_exit_via",
+    ),
+    (
+        {"subnets": "10.44.0.128/25"},
+        "web: wireguard_subnets has 10.44.0.128/25, which overlaps the network's own cidr 10.44.0.0/24; use another prefix for one of them",
+    ),
+    (
+        {"subnets": "10.0.0.0/8"},
+        "web: wireguard_subnets has 10.0.0.0/8, which overlaps the network's own cidr 10.44.0.0/24; use another prefix for one of them",
+    ),
+    (
+        {"subnets": "198.51.100.0/24"},
+        "web: wireguard_subnets has 198.51.100.0/24, which holds the endpoint 198.51.100.1 of relay1: the others would "
+        "look for it inside the tunnel; write a smaller subnet without it",
+    ),
+    (
+        {"endpoint": "a b"},
+        "web: wireguard_endpoint is 'a b', which is no endpoint; write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820",
+    ),
+    (
+        {"endpoint": "2001:db8::1:51820"},
+        "web: wireguard_endpoint is '2001:db8::1:51820', which is no endpoint; an IPv6 address stands in brackets: "
+        "write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820",
+    ),
+    (
+        {"endpoint": "web:70000"},
+        "web: wireguard_endpoint is 'web:70000', which is no UDP port; write a whole number from 1 to 65535",
+    ),
+    (
+        {"endpoint": "1.2.3.400"},
+        "web: wireguard_endpoint is '1.2.3.400', which holds no IPv4 address; "
+        "write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820",
+    ),
+    (
+        {"endpoint": "198.51.100.1"},
+        "web: wireguard_endpoint is 198.51.100.1:51820, the same as of relay1; hosts behind one address need a forwarded port each: write HOST:PORT",
+    ),
+    (
+        {"lan_endpoint": "192.168.1.2"},
+        "web: wireguard_lan_endpoint is 192.168.1.2:51820, but its site is not known; write wireguard_site too",
+    ),
+    (
+        {"listen_port": True},
+        "web: wireguard_listen_port is True, which is no UDP port; write a whole number from 1 to 65535",
+    ),
+    (
+        {"interface": "../../etc/passwd"},
+        "web: wireguard_interface is '../../etc/passwd', which is no interface name; write at most 15 letters, digits and _=+.- such as wg0",
+    ),
+    (
+        {"interface": "a" * 16},
+        "web: wireguard_interface is 'aaaaaaaaaaaaaaaa', which is no interface name; write at most 15 letters, digits and _=+.- such as wg0",
+    ),
+    (
+        {"public_key": "short"},
+        "web: wireguard_public_key is 'short', which is no WireGuard key; write the 44 characters that wg pubkey prints",
+    ),
+    (
+        {"private_key_file": "wg0.key"},
+        "web: wireguard_private_key_file is 'wg0.key', which is no absolute path; write one such as /etc/wireguard/wg0.key",
+    ),
+    (
+        {"keepalive": -1},
+        "web: wireguard_keepalive is -1, which is no keepalive in seconds; write a whole number from 0 to 65535",
+    ),
     ({"mtu": 100}, "web: wireguard_mtu is 100, which is no MTU; write a whole number from 576 to 65535"),
-    ({"table": "main"}, "web: wireguard_table is 'main', which is no routing table; write auto, off or the number of a table"),
-    ({"fwmark": "0xfffffffff"}, "web: wireguard_fwmark is '0xfffffffff', which is no firewall mark (0xHEX is possible too); write a whole number from 0 to 4294967295"),
-    ({"post_up": "true\nfalse"}, "web: wireguard_post_up is 'true\\nfalse', which is no single line; write one command on one line, several as a list"),
-    ({"post_up": "true # yes"}, "web: wireguard_post_up is 'true # yes', which has a '#', where wg-quick ends the line everywhere; put the command into a script"),
-    ({"dns": "10.44.0.300"}, "web: wireguard_dns is '10.44.0.300', which is no DNS server's address and no search domain; write one such as 10.44.0.1"),
+    (
+        {"table": "main"},
+        "web: wireguard_table is 'main', which is no routing table; write auto, off or the number of a table",
+    ),
+    (
+        {"fwmark": "0xfffffffff"},
+        "web: wireguard_fwmark is '0xfffffffff', which is no firewall mark (0xHEX is possible too); write a whole number from 0 to 4294967295",
+    ),
+    (
+        {"post_up": "true\nfalse"},
+        "web: wireguard_post_up is 'true\\nfalse', which is no single line; write one command on one line, several as a list",
+    ),
+    (
+        {"post_up": "true # yes"},
+        "web: wireguard_post_up is 'true # yes', which has a '#', where wg-quick ends the line everywhere; put the command into a script",
+    ),
+    (
+        {"dns": "10.44.0.300"},
+        "web: wireguard_dns is '10.44.0.300', which is no DNS server's address and no search domain; write one such as 10.44.0.1",
+    ),
     ({"state": "gone"}, "web: wireguard_state is 'gone', which is no state; write present or absent"),
-    ({"adress": "10.44.0.9"}, "web: wireguard_adress is no variable of this collection; did you mean wireguard_address?"),
-    ({"end_point": "web"}, "web: wireguard_end_point is no variable of this collection; did you mean wireguard_endpoint?"),
-    ({"overrides": {"wg0": {"adress": 1}}}, "web: wireguard_overrides has the unknown setting 'adress' for wg0; did you mean address?"),
+    (
+        {"adress": "10.44.0.9"},
+        "web: wireguard_adress is no variable of this collection; did you mean wireguard_address?",
+    ),
+    (
+        {"end_point": "web"},
+        "web: wireguard_end_point is no variable of this collection; did you mean wireguard_endpoint?",
+    ),
+    (
+        {"overrides": {"wg0": {"adress": 1}}},
+        "web: wireguard_overrides has the unknown setting 'adress' for wg0; did you mean address?",
+    ),
     ({"overrides": {"wg0": "x"}}, "web: wireguard_overrides is {'wg0': 'x'}; write NETWORK: {SETTING: VALUE}"),
-    ({"topology": "hub"}, "web: wireguard_topology is hub, but auto on db; a network has one topology: set it for the group"),
-]  # fmt: skip
+    (
+        {"topology": "hub"},
+        "web: wireguard_topology is hub, but auto on db; a network has one topology: set it for the group",
+    ),
+]
 
 
 @pytest.mark.parametrize(("settings", "message"), ONE_NODE, ids=[str(settings)[:60] for settings, _message in ONE_NODE])
 def test_one_fault(settings, message):
-    hosts = {"relay1": {**RELAY, "topology": "auto"}, "web": {"topology": "auto", **settings}, "db": {"topology": "auto"}}
+    hosts = {
+        "relay1": {**RELAY, "topology": "auto"},
+        "web": {"topology": "auto", **settings},
+        "db": {"topology": "auto"},
+    }
     assert faults_of(hosts) == [message]
 
 
@@ -113,11 +230,17 @@ def test_an_exhausted_cidr_is_told_once():
     ]
 
 
-@pytest.mark.parametrize(("topology", "reason"), [
-    ("auto", "all NAT-ed, and no relay serves them: give one public node wireguard_relay: true"),
-    ("hub", "and a hub has no other path than its relays: give one public node wireguard_relay: true"),
-    ("mesh", "NAT-ed, so that they cannot be peers of each other: give them endpoints, or use topology auto and a relay"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("topology", "reason"),
+    [
+        ("auto", "all NAT-ed, and no relay serves them: give one public node wireguard_relay: true"),
+        ("hub", "and a hub has no other path than its relays: give one public node wireguard_relay: true"),
+        (
+            "mesh",
+            "NAT-ed, so that they cannot be peers of each other: give them endpoints, or use topology auto and a relay",
+        ),
+    ],
+)
 def test_a_pair_without_a_path(topology, reason):
     named = "a, b, c" if topology == "hub" else "a, b"
     assert faults_of({"a": {}, "b": {}, "c": PUBLIC}, topology=topology) == [
@@ -141,7 +264,9 @@ def test_an_exit_that_cannot_be_the_nodes_own():
 
 
 def test_a_missing_cidr_and_overlapping_ones():
-    assert faults_of({"a": RELAY}, cidr=None) == ["network wg0: wireguard_cidr is not set; write the network's prefix, such as 10.44.0.0/24"]
+    assert faults_of({"a": RELAY}, cidr=None) == [
+        "network wg0: wireguard_cidr is not set; write the network's prefix, such as 10.44.0.0/24"
+    ]
     assert faults_of({"a": RELAY}, cidr=["10.0.0.0/8", "10.44.0.0/16"]) == [
         "network wg0: wireguard_cidr has 10.0.0.0/8 and 10.44.0.0/16, which overlap; keep one of them"
     ]
@@ -162,7 +287,10 @@ def test_a_flood_of_faults_is_counted():
 
 
 def test_networks_of_one_host_need_their_own_interface_port_and_key():
-    networks = {name: {"group": "all", "cidr": cidr, "interface": "wg0"} for name, cidr in (("a", "10.1.0.0/24"), ("b", "10.2.0.0/24"))}
+    networks = {
+        name: {"group": "all", "cidr": cidr, "interface": "wg0"}
+        for name, cidr in (("a", "10.1.0.0/24"), ("b", "10.2.0.0/24"))
+    }
     variables = {"relay": {"wireguard_networks": networks, "wireguard_endpoint": "relay", "wireguard_relay": True}}
     assert faults_of_variables(variables, "all") == [
         "relay: wireguard_interface is 'wg0' for the networks a and b; give each its own, as interface: in wireguard_networks or wireguard_overrides",
@@ -172,36 +300,110 @@ def test_networks_of_one_host_need_their_own_interface_port_and_key():
     ]
 
 
-@pytest.mark.parametrize(("networks", "message"), [
-    ("office", "a: wireguard_networks is 'office'; write a dictionary of networks by name"),
-    ({"office": "10.1.0.0/24"}, "a: wireguard_networks has '10.1.0.0/24' for office; write a dictionary of its settings"),
-    ({"office": {"cird": "10.1.0.0/24"}}, "a: wireguard_networks has the unknown setting 'cird' for office; did you mean cidr?"),
-    ({"of\nfice": {}}, "a: wireguard_networks is 'of\\nfice', which as the name of a network is no plain name; "
-     "write at most 63 letters, digits, spaces and .:@+-_"),
-    ({"office": {"cidr": "10.1.0.0/24"}},
-     "network office: wireguard_networks means the group 'office', which is not in the inventory; add the group, or name another one as group:"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ("office", "a: wireguard_networks is 'office'; write a dictionary of networks by name"),
+        (
+            {"office": "10.1.0.0/24"},
+            "a: wireguard_networks has '10.1.0.0/24' for office; write a dictionary of its settings",
+        ),
+        (
+            {"office": {"cird": "10.1.0.0/24"}},
+            "a: wireguard_networks has the unknown setting 'cird' for office; did you mean cidr?",
+        ),
+        (
+            {"of\nfice": {}},
+            "a: wireguard_networks is 'of\\nfice', which as the name of a network is no plain name; "
+            "write at most 63 letters, digits, spaces and .:@+-_",
+        ),
+        (
+            {"office": {"cidr": "10.1.0.0/24"}},
+            "network office: wireguard_networks means the group 'office', which is not in the inventory; add the group, or name another one as group:",
+        ),
+    ],
+)
 def test_networks_that_cannot_be_read(networks, message):
     assert message in faults_of_variables({"a": {"wireguard_networks": networks}})
 
 
 def test_two_hosts_that_describe_a_network_differently():
-    variables = {host: {"wireguard_networks": {"wg0": {"group": "wireguard", "cidr": cidr}}} for host, cidr in (("a", "10.1.0.0/24"), ("b", "10.2.0.0/24"))}
+    variables = {
+        host: {"wireguard_networks": {"wg0": {"group": "wireguard", "cidr": cidr}}}
+        for host, cidr in (("a", "10.1.0.0/24"), ("b", "10.2.0.0/24"))
+    }
     assert faults_of_variables(variables) == [
         "b: wireguard_networks describes wg0 otherwise than on a; set it once, for a group that holds all of the network's hosts"
     ]
 
 
-HOSTILE = ["x\n[Peer]", "a'b", 'a"b', "$(reboot)", "`id`", "a;b", "A" * 10_000, "\x00", "\u2028", "..", "../..", "-e", "", " ", None, True, False, 0, -1, 1.5,
-           float("nan"), [], {}, [None], [["x"]], {"a": "b"}, b"bytes", object(), "０", "10.44.0.²"]  # fmt: skip
+HOSTILE = [
+    "x\n[Peer]",
+    "a'b",
+    'a"b',
+    "$(reboot)",
+    "`id`",
+    "a;b",
+    "A" * 10_000,
+    "\x00",
+    "\u2028",
+    "..",
+    "../..",
+    "-e",
+    "",
+    " ",
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    float("nan"),
+    [],
+    {},
+    [None],
+    [["x"]],
+    {"a": "b"},
+    b"bytes",
+    object(),
+    "０",
+    "10.44.0.²",
+]
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:20])
-@pytest.mark.parametrize("setting", [
-    "address", "endpoint", "listen_port", "relay", "via", "site", "lan_endpoint", "behind_nat", "subnets", "exit", "exit_via", "public_key",
-    "private_key_file", "external", "state", "interface", "port", "keepalive", "mtu", "fwmark", "table", "dns", "cidr", "topology",
-    "allow_unreachable", "overrides", "networks",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "address",
+        "endpoint",
+        "listen_port",
+        "relay",
+        "via",
+        "site",
+        "lan_endpoint",
+        "behind_nat",
+        "subnets",
+        "exit",
+        "exit_via",
+        "public_key",
+        "private_key_file",
+        "external",
+        "state",
+        "interface",
+        "port",
+        "keepalive",
+        "mtu",
+        "fwmark",
+        "table",
+        "dns",
+        "cidr",
+        "topology",
+        "allow_unreachable",
+        "overrides",
+        "networks",
+    ],
+)
 def test_no_value_reaches_a_file_as_syntax_or_ends_in_a_traceback(setting, value):
     """A value is refused, naming the host or the network, or it is harmless: nothing of it breaks a line or a path."""
     try:
@@ -212,7 +414,13 @@ def test_no_value_reaches_a_file_as_syntax_or_ends_in_a_traceback(setting, value
         return
     for planned in plan.networks:
         for node in planned.nodes:
-            for text in (node.interface, node.private_key_file, node.site or "", str(node.endpoint or ""), str(node.lan_endpoint or "")):
+            for text in (
+                node.interface,
+                node.private_key_file,
+                node.site or "",
+                str(node.endpoint or ""),
+                str(node.lan_endpoint or ""),
+            ):
                 assert text.isprintable() and ".." not in text and not set(text) & set("'\"$`;")
 
 
@@ -223,9 +431,27 @@ def test_a_hosts_name_that_is_no_file_name_is_refused(name):
 
 
 def test_values_as_ini_inventories_give_them():
-    plan = plan_of({"a": {"endpoint": "a.example", "relay": "yes", "listen_port": "5000", "keepalive": "off", "table": "OFF", "fwmark": "0x10", "exit": "True"}})
+    plan = plan_of(
+        {
+            "a": {
+                "endpoint": "a.example",
+                "relay": "yes",
+                "listen_port": "5000",
+                "keepalive": "off",
+                "table": "OFF",
+                "fwmark": "0x10",
+                "exit": "True",
+            }
+        }
+    )
     node = plan.networks[0].nodes[0]
-    assert (node.relay, node.listen_port, str(node.endpoint), node.keepalive, node.exit) == (True, 5000, "a.example:5000", 0, True)
+    assert (node.relay, node.listen_port, str(node.endpoint), node.keepalive, node.exit) == (
+        True,
+        5000,
+        "a.example:5000",
+        0,
+        True,
+    )
     assert (node.settings["table"], node.settings["fwmark"]) == ("off", 16)
 
 

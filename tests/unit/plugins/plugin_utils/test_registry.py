@@ -8,7 +8,12 @@ import ipaddress
 import pytest
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import Record, RegistryError, parse_registry, render_registry
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import (
+    Record,
+    RegistryError,
+    parse_registry,
+    render_registry,
+)
 from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import RELAY, key_of, plan_of
 
 HOSTS = {"relay": RELAY, **{f"n{number:02}": {} for number in range(19)}}
@@ -26,10 +31,18 @@ version: 1
 
 def test_every_field_survives_the_file():
     record = Record(
-        kind="relay", addresses=(ipaddress.ip_address("10.44.0.1"), ipaddress.ip_address("fd44::1")), public_key=key_of("a"),
-        endpoint=plan_of({"a": RELAY}).networks[0].nodes[0].endpoint, lan_endpoint=plan_of({"a": RELAY}).networks[0].nodes[0].endpoint,
-        site="Büro 1", subnets=(ipaddress.ip_network("192.168.1.0/24"),), relay="b", via="b", exit=True, exit_via="c",
-    )  # fmt: skip
+        kind="relay",
+        addresses=(ipaddress.ip_address("10.44.0.1"), ipaddress.ip_address("fd44::1")),
+        public_key=key_of("a"),
+        endpoint=plan_of({"a": RELAY}).networks[0].nodes[0].endpoint,
+        lan_endpoint=plan_of({"a": RELAY}).networks[0].nodes[0].endpoint,
+        site="Büro 1",
+        subnets=(ipaddress.ip_network("192.168.1.0/24"),),
+        relay="b",
+        via="b",
+        exit=True,
+        exit_via="c",
+    )
     registry = {"wg0": {"a": record}}
     assert parse_registry(render_registry(registry), "registry") == registry
 
@@ -39,23 +52,58 @@ def test_nothing_yet():
     assert parse_registry(render_registry({}), "registry") == {}
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("version: 1\nnetworks: a: b", "R, line 2: mapping values are not allowed in this context. "
-     "The registry was edited or damaged: restore it from version control"),
-    ("version: 1\n<<<<<<< HEAD\nnetworks:\n", "R, line 3: could not find expected ':'. The registry was edited or damaged: restore it from version control"),
-    ("just text", "R, line 1: there is no version: field at the top. The registry was edited or damaged: restore it from version control"),
-    ("version: 2", "R has format 2, and this release of wirefleet.wireguard knows format 1 only; use the release that wrote it, or a newer one"),
-    (TEXT.replace("10.44.0.4", "10.44.0.400"), "R, line 4: addresses is ['10.44.0.400'], which is no IP address; write one such as 10.44.0.7 or fd44::7. "
-     "The registry was edited or damaged: restore it from version control"),
-    (TEXT.replace("kind: nat", "kind: router"),
-     "R, line 6: kind is 'router', which is no kind of node; write relay, public, nat. The registry was edited or damaged: restore it from version control"),
-    (TEXT.replace("      kind: nat\n", ""), "R, line 3: the node laptop has no kind. The registry was edited or damaged: restore it from version control"),
-    (TEXT.replace("relay:", "realy:"), "R, line 7: 'realy' is no field of a node. The registry was edited or damaged: restore it from version control"),
-    ("version: 1\nnetworks:\n  wg0: text", "R, line 3: 'text' stands where a dictionary belongs. The registry was edited or damaged: restore it from version control"),
-    ("version: 1\nnetworks:\n- wg0", "R, line 2: ['wg0'] stands where a dictionary belongs. The registry was edited or damaged: restore it from version control"),
-    (TEXT.replace("laptop", '"../x"'), "R, line 3: the node's name '../x' cannot be a file name or a comment; write letters, digits and .:@+-_ only. "
-     "The registry was edited or damaged: restore it from version control"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "version: 1\nnetworks: a: b",
+            "R, line 2: mapping values are not allowed in this context. "
+            "The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            "version: 1\n<<<<<<< HEAD\nnetworks:\n",
+            "R, line 3: could not find expected ':'. The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            "just text",
+            "R, line 1: there is no version: field at the top. The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            "version: 2",
+            "R has format 2, and this release of wirefleet.wireguard knows format 1 only; use the release that wrote it, or a newer one",
+        ),
+        (
+            TEXT.replace("10.44.0.4", "10.44.0.400"),
+            "R, line 4: addresses is ['10.44.0.400'], which is no IP address; write one such as 10.44.0.7 or fd44::7. "
+            "The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            TEXT.replace("kind: nat", "kind: router"),
+            "R, line 6: kind is 'router', which is no kind of node; write relay, public, nat. The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            TEXT.replace("      kind: nat\n", ""),
+            "R, line 3: the node laptop has no kind. The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            TEXT.replace("relay:", "realy:"),
+            "R, line 7: 'realy' is no field of a node. The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            "version: 1\nnetworks:\n  wg0: text",
+            "R, line 3: 'text' stands where a dictionary belongs. The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            "version: 1\nnetworks:\n- wg0",
+            "R, line 2: ['wg0'] stands where a dictionary belongs. The registry was edited or damaged: restore it from version control",
+        ),
+        (
+            TEXT.replace("laptop", '"../x"'),
+            "R, line 3: the node's name '../x' cannot be a file name or a comment; write letters, digits and .:@+-_ only. "
+            "The registry was edited or damaged: restore it from version control",
+        ),
+    ],
+)
 def test_a_broken_file_names_its_line(text, message):
     with pytest.raises(RegistryError) as broken:
         parse_registry(text, "R")
@@ -107,7 +155,9 @@ def test_a_partial_inventory_drops_nothing():
     before = {**plan_of(HOSTS).registry, "office": plan_of({"x": RELAY}).registry["wg0"]}
     plan = plan_of({"n01": {}}, registry=before, partial=True)
     assert plan.registry == before and plan.departed == {}
-    assert [peer["name"] for peer in plan.networks[0].derivation.peers(plan.networks[0].paths.nodes["n01"])] == ["relay"]
+    assert [peer["name"] for peer in plan.networks[0].derivation.peers(plan.networks[0].paths.nodes["n01"])] == [
+        "relay"
+    ]
     assert list(plan.hosts()) == ["n01"]
 
 
@@ -124,7 +174,9 @@ def test_a_known_node_keeps_its_key_whether_or_not_it_was_reached():
 
 def test_a_new_key_replaces_the_old_one_and_is_told():
     before = plan_of({"a": RELAY, "b": {}}).registry
-    plan = plan_of({"a": RELAY, "b": {"public_key": None}}, registry=before, keys={"b": {"/etc/wireguard/wg0.key": key_of("new")}})
+    plan = plan_of(
+        {"a": RELAY, "b": {"public_key": None}}, registry=before, keys={"b": {"/etc/wireguard/wg0.key": key_of("new")}}
+    )
     assert plan.rekeyed == [("wg0", "b", key_of("b"), key_of("new"))]
     assert plan.registry["wg0"]["b"].public_key == key_of("new")
 

@@ -10,7 +10,12 @@ import pytest
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory import Inventory
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import firewall, interface, sysctl
-from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import FULL, key_of, peers_of, plan_of
+from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import (
+    FULL,
+    key_of,
+    peers_of,
+    plan_of,
+)
 
 
 def allowed(plan, name):
@@ -25,7 +30,10 @@ def planned_node(plan, name):
 @pytest.mark.parametrize("name", ["home-server", "laptop", "phone"])
 def test_full_auto_as_its_prose(name):
     plan = plan_of(FULL, cidr="10.0.44.0/24")
-    assert allowed(plan, name) == {"public-server1": ["10.0.44.1/32", "10.0.44.0/24"], "public-server2": ["10.0.44.2/32"]}
+    assert allowed(plan, name) == {
+        "public-server1": ["10.0.44.1/32", "10.0.44.0/24"],
+        "public-server2": ["10.0.44.2/32"],
+    }
     for entry in peers_of(plan, name).values():
         assert entry["persistent_keepalive"] == 25
     assert peers_of(plan, name)["public-server1"]["endpoint"] == "198.51.100.1:51820"
@@ -42,16 +50,29 @@ def test_full_hub_as_its_files(name):
 
 def test_only_the_relay_forwards_and_only_nodes_with_an_endpoint_listen():
     plan = plan_of(FULL, cidr="10.0.44.0/24")
-    assert {name: sysctl(*planned_node(plan, name)) for name in FULL if sysctl(*planned_node(plan, name))} == {"public-server1": {"net.ipv4.ip_forward": "1"}}
+    assert {name: sysctl(*planned_node(plan, name)) for name in FULL if sysctl(*planned_node(plan, name))} == {
+        "public-server1": {"net.ipv4.ip_forward": "1"}
+    }
     wishes = {name: firewall(*planned_node(plan, name)) for name in FULL}
-    assert wishes["public-server1"] == {"name": "wg0", "listen_port": 51820, "forward": [{"from": "wg0", "to": "wg0"}], "masquerade": []}
+    assert wishes["public-server1"] == {
+        "name": "wg0",
+        "listen_port": 51820,
+        "forward": [{"from": "wg0", "to": "wg0"}],
+        "masquerade": [],
+    }
     assert wishes["public-server2"] == {"name": "wg0", "listen_port": 51820, "forward": [], "masquerade": []}
     assert wishes["laptop"] == {"name": "wg0", "listen_port": None, "forward": [], "masquerade": []}
 
 
 def test_internet_browsing():
-    plan = plan_of({"server": {"endpoint": "vpn.example.net", "relay": True, "exit": True, "address": "10.0.44.1"},
-                    "laptop": {"exit_via": "server"}, "phone": {"exit_via": "server"}}, cidr="10.0.44.0/24")  # fmt: skip
+    plan = plan_of(
+        {
+            "server": {"endpoint": "vpn.example.net", "relay": True, "exit": True, "address": "10.0.44.1"},
+            "laptop": {"exit_via": "server"},
+            "phone": {"exit_via": "server"},
+        },
+        cidr="10.0.44.0/24",
+    )
     assert allowed(plan, "phone") == {"server": ["10.0.44.1/32", "10.0.44.0/24", "0.0.0.0/0", "::/0"]}
     assert allowed(plan, "server") == {"laptop": ["10.0.44.2/32"], "phone": ["10.0.44.3/32"]}
     assert firewall(*planned_node(plan, "server"))["masquerade"] == [{"source": "10.0.44.0/24", "to": None}]
@@ -59,22 +80,42 @@ def test_internet_browsing():
 
 def test_lan_bridging():
     cities = ("montreal", "newyork", "vancouver")
-    plan = plan_of({city: {"endpoint": f"{city}.example.net", "address": f"10.0.44.{number}", "subnets": f"192.168.{number}.0/24"}
-                    for number, city in enumerate(cities, 1)}, cidr="10.0.44.0/24")  # fmt: skip
+    plan = plan_of(
+        {
+            city: {
+                "endpoint": f"{city}.example.net",
+                "address": f"10.0.44.{number}",
+                "subnets": f"192.168.{number}.0/24",
+            }
+            for number, city in enumerate(cities, 1)
+        },
+        cidr="10.0.44.0/24",
+    )
     for number, city in enumerate(cities, 1):
-        expected = {other: [f"10.0.44.{position}/32", f"192.168.{position}.0/24"] for position, other in enumerate(cities, 1) if position != number}
+        expected = {
+            other: [f"10.0.44.{position}/32", f"192.168.{position}.0/24"]
+            for position, other in enumerate(cities, 1)
+            if position != number
+        }
         assert allowed(plan, city) == expected
         assert {entry["persistent_keepalive"] for entry in peers_of(plan, city).values()} == {0}
         assert sysctl(*planned_node(plan, city)) == {"net.ipv4.ip_forward": "1"}
 
 
 def test_client_to_server():
-    plan = plan_of({"server": {"endpoint": "vpn.example.net", "relay": True, "address": "10.0.44.1"}, "client": {}}, cidr="10.0.44.0/24", topology="hub")
+    plan = plan_of(
+        {"server": {"endpoint": "vpn.example.net", "relay": True, "address": "10.0.44.1"}, "client": {}},
+        cidr="10.0.44.0/24",
+        topology="hub",
+    )
     assert allowed(plan, "server") == {"client": ["10.0.44.2/32"]}
     assert peers_of(plan, "client")["server"] == {
-        "name": "server", "public_key": key_of("server"), "endpoint": "vpn.example.net:51820",
-        "allowed_ips": ["10.0.44.1/32", "10.0.44.0/24"], "persistent_keepalive": 25,
-    }  # fmt: skip
+        "name": "server",
+        "public_key": key_of("server"),
+        "endpoint": "vpn.example.net:51820",
+        "allowed_ips": ["10.0.44.1/32", "10.0.44.0/24"],
+        "persistent_keepalive": 25,
+    }
 
 
 def test_server_to_server():
@@ -94,39 +135,70 @@ TWO_RELAYS = {
 
 def test_two_relays():
     plan = plan_of(TWO_RELAYS)
-    assert allowed(plan, "a") == {"relay1": ["10.44.0.1/32", "10.44.0.0/24", "192.168.12.0/24"], "web": ["10.44.0.9/32", "192.168.9.0/24"]}
+    assert allowed(plan, "a") == {
+        "relay1": ["10.44.0.1/32", "10.44.0.0/24", "192.168.12.0/24"],
+        "web": ["10.44.0.9/32", "192.168.9.0/24"],
+    }
     assert allowed(plan, "relay1")["relay2"] == ["10.44.0.2/32", "10.44.0.12/32", "192.168.12.0/24"]
     assert allowed(plan, "relay2")["relay1"] == ["10.44.0.1/32", "10.44.0.11/32"]
     paths = plan.networks[0].paths
-    assert [paths.hops(paths.nodes["a"], paths.nodes[name]) for name in ("relay1", "relay2", "b", "web")] == [0, 1, 2, 0]
+    assert [paths.hops(paths.nodes["a"], paths.nodes[name]) for name in ("relay1", "relay2", "b", "web")] == [
+        0,
+        1,
+        2,
+        0,
+    ]
 
 
 def test_nodes_of_one_site_peer_at_the_lan_endpoint():
-    plan = plan_of({
-        "relay": {"endpoint": "198.51.100.1", "relay": True},
-        "nas": {"site": "home", "lan_endpoint": "192.168.1.2"},
-        "tv": {"site": "home"},
-        "server": {"site": "home", "lan_endpoint": "192.168.1.4:6000", "endpoint": "home.example.net:7000", "behind_nat": True},
-        "laptop": {},
-    })  # fmt: skip
+    plan = plan_of(
+        {
+            "relay": {"endpoint": "198.51.100.1", "relay": True},
+            "nas": {"site": "home", "lan_endpoint": "192.168.1.2"},
+            "tv": {"site": "home"},
+            "server": {
+                "site": "home",
+                "lan_endpoint": "192.168.1.4:6000",
+                "endpoint": "home.example.net:7000",
+                "behind_nat": True,
+            },
+            "laptop": {},
+        }
+    )
     tv, nas, server = peers_of(plan, "tv"), peers_of(plan, "nas"), peers_of(plan, "server")
     assert (tv["nas"]["endpoint"], tv["server"]["endpoint"]) == ("192.168.1.2:51820", "192.168.1.4:6000")
     # The one that cannot be reached first holds the path open; where both can, nobody needs to.
-    assert (tv["nas"]["persistent_keepalive"], nas["tv"]["persistent_keepalive"], nas["server"]["persistent_keepalive"]) == (25, 0, 0)
+    assert (
+        tv["nas"]["persistent_keepalive"],
+        nas["tv"]["persistent_keepalive"],
+        nas["server"]["persistent_keepalive"],
+    ) == (25, 0, 0)
     assert peers_of(plan, "laptop")["server"]["endpoint"] == "home.example.net:7000"
     # Behind a forwarded port of a NAT router, keepalives go out to those that can be reached.
-    assert (server["relay"]["persistent_keepalive"], server["laptop"]["persistent_keepalive"], server["nas"]["persistent_keepalive"]) == (25, 0, 0)
+    assert (
+        server["relay"]["persistent_keepalive"],
+        server["laptop"]["persistent_keepalive"],
+        server["nas"]["persistent_keepalive"],
+    ) == (25, 0, 0)
     assert "laptop" not in nas
 
 
 def test_several_hosts_behind_one_address():
-    plan = plan_of({"a": {"endpoint": "office.example.net:5001", "listen_port": 51820}, "b": {"endpoint": "office.example.net:5002"}})
+    plan = plan_of(
+        {
+            "a": {"endpoint": "office.example.net:5001", "listen_port": 51820},
+            "b": {"endpoint": "office.example.net:5002"},
+        }
+    )
     assert peers_of(plan, "a")["b"]["endpoint"] == "office.example.net:5002"
     assert planned_node(plan, "b")[1].listen_port == 51820
 
 
 def test_ipv6_inside_and_underneath():
-    plan = plan_of({"relay": {"endpoint": "[2001:db8::1]", "relay": True}, "a": {}, "b": {"address": "fd44::b"}}, cidr=["10.44.0.0/24", "fd44::/64"])
+    plan = plan_of(
+        {"relay": {"endpoint": "[2001:db8::1]", "relay": True}, "a": {}, "b": {"address": "fd44::b"}},
+        cidr=["10.44.0.0/24", "fd44::/64"],
+    )
     assert allowed(plan, "a") == {"relay": ["10.44.0.3/32", "fd44::2/128", "10.44.0.0/24", "fd44::/64"]}
     assert allowed(plan, "relay")["b"] == ["fd44::b/128", "10.44.0.2/32"]
     assert peers_of(plan, "a")["relay"]["endpoint"] == "[2001:db8::1]:51820"
@@ -159,7 +231,11 @@ def two_networks(**overrides):
         "hub": {**common, "wireguard_endpoint": "hub.example.net", "wireguard_relay": True},
         "a": {**common, "wireguard_overrides": overrides},
     }
-    return make_plan(Inventory({"all": ["hub", "a"], "backup": ["a", "hub"]}, variables), {}, {"a": {"/etc/wireguard/backup.key": key_of("a2")}})
+    return make_plan(
+        Inventory({"all": ["hub", "a"], "backup": ["a", "hub"]}, variables),
+        {},
+        {"a": {"/etc/wireguard/backup.key": key_of("a2")}},
+    )
 
 
 def test_several_networks_on_one_host():
@@ -167,7 +243,10 @@ def test_several_networks_on_one_host():
     parts = plan.hosts()["a"]
     made = {planned.network.name: interface(planned, node) for planned, node in parts}
     assert (made["office"]["interface"], made["backup"]["interface"]) == ("wg0", "backup")
-    assert (made["office"]["private_key_file"], made["backup"]["private_key_file"]) == ("/etc/wireguard/wg0.key", "/etc/wireguard/backup.key")
+    assert (made["office"]["private_key_file"], made["backup"]["private_key_file"]) == (
+        "/etc/wireguard/wg0.key",
+        "/etc/wireguard/backup.key",
+    )
     # The override of one network, else the network's own setting, else the flat variable, else the default.
     assert (made["office"]["mtu"], made["backup"]["mtu"]) == (1380, 1280)
     assert made["backup"]["addresses"] == ["10.2.0.99/32"]

@@ -3,7 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import KEYPAIRS, PROBE, inventory_of, keys_seen
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
+    KEYPAIRS,
+    PROBE,
+    inventory_of,
+    keys_seen,
+)
 
 
 class Vaulted:
@@ -36,8 +41,18 @@ class HostVars:
 
 SHARED = {"office": {"cidr": ["10.1.0.0/24"], "port": 51821}}
 RAW = {
-    "a": {"wireguard_endpoint": "{{ ansible_host }}:51820", "wireguard_networks": SHARED, "ansible_password": Vaulted(), "other": 1},
-    "b": {"wireguard_endpoint": Vaulted(), "wireguard_networks": SHARED, "wireguard_relay": True, "wireguard_via": None},
+    "a": {
+        "wireguard_endpoint": "{{ ansible_host }}:51820",
+        "wireguard_networks": SHARED,
+        "ansible_password": Vaulted(),
+        "other": 1,
+    },
+    "b": {
+        "wireguard_endpoint": Vaulted(),
+        "wireguard_networks": SHARED,
+        "wireguard_relay": True,
+        "wireguard_via": None,
+    },
 }
 GROUPS = {"all": ["a", "b"], "office": ["b"]}
 
@@ -47,7 +62,12 @@ def test_only_the_collections_variables_are_read_and_only_jinja_is_templated():
     read = inventory_of(hostvars, GROUPS)
     assert read.plain.variables == {
         "a": {"wireguard_endpoint": "198.51.100.7:51820", "wireguard_networks": SHARED},
-        "b": {"wireguard_endpoint": "secret.example.net", "wireguard_networks": SHARED, "wireguard_relay": True, "wireguard_via": None},
+        "b": {
+            "wireguard_endpoint": "secret.example.net",
+            "wireguard_networks": SHARED,
+            "wireguard_relay": True,
+            "wireguard_via": None,
+        },
     }
     assert read.plain.groups == GROUPS
     assert hostvars.templated == [("a", "wireguard_endpoint")]
@@ -59,10 +79,15 @@ def test_what_hosts_share_is_turned_once():
 
 
 def test_keys_come_from_the_probe_and_from_new_key_pairs():
-    assert keys_seen({
-        "old": {PROBE: {"public_keys": {"/k": "OLD"}}, KEYPAIRS: {"results": [{"skipped": True}]}},
-        "new": {PROBE: {"public_keys": {"/k": None}}, KEYPAIRS: {"results": [{"path": "/k", "public_key": "NEW"}]}},
-        "check": {PROBE: {"public_keys": {"/k": None}}, KEYPAIRS: {"results": [{"path": "/k", "public_key": None}]}},
-        "unreachable": {PROBE: {"unreachable": True}},
-        "not in this run": {},
-    }) == {"old": {"/k": "OLD"}, "new": {"/k": "NEW"}}  # fmt: skip
+    assert keys_seen(
+        {
+            "old": {PROBE: {"public_keys": {"/k": "OLD"}}, KEYPAIRS: {"results": [{"skipped": True}]}},
+            "new": {PROBE: {"public_keys": {"/k": None}}, KEYPAIRS: {"results": [{"path": "/k", "public_key": "NEW"}]}},
+            "check": {
+                PROBE: {"public_keys": {"/k": None}},
+                KEYPAIRS: {"results": [{"path": "/k", "public_key": None}]},
+            },
+            "unreachable": {PROBE: {"unreachable": True}},
+            "not in this run": {},
+        }
+    ) == {"old": {"/k": "OLD"}, "new": {"/k": "NEW"}}
