@@ -12,8 +12,8 @@ module: wg_node_plan
 short_description: Take this host's part of the plan
 version_added: 0.1.0
 description:
-  - Returns what M(wirefleet.wireguard.wg_plan) planned for this host, without templating what it planned for all others;
-    that is what keeps large fleets fast.
+  - Returns what M(wirefleet.wireguard.wg_plan) planned for this host, without templating what it planned for all
+    others; that is what keeps large fleets fast.
   - The plan must have been registered as C(__plan_whole) in the play. A host that is in no network gets empty lists.
 author:
   - wirefleet contributors (@wirefleet)

@@ -12,8 +12,8 @@ module: wg_plan
 short_description: Plan all WireGuard networks of the inventory
 version_added: 0.1.0
 description:
-  - Reads the C(wireguard_*) variables of all hosts of the inventory, whatever C(--limit) says, together with the registry
-    and the public keys that this run has seen, and derives every network from them; who peers with whom, addresses,
+  - Reads the C(wireguard_*) variables of all hosts of the inventory, whatever C(--limit) says, together with the
+    registry and the public keys that this run has seen, and derives every network from them; who peers with whom, addresses,
     AllowedIPs, endpoints, forwarding, firewall.
   - An inventory that cannot work is refused with all of its faults in one message.
   - Contacts no host. Writes the registry or the tree of the plan only if asked to.
@@ -45,8 +45,8 @@ options:
     default: false
   prune:
     description:
-      - Allows more than one node and more than a tenth of a network to leave it at once. Otherwise that is refused, since
-        it is what a broken inventory looks like.
+      - Allows more than one node and more than a tenth of a network to leave it at once. Otherwise that is refused,
+        since it is what a broken inventory looks like.
     type: bool
     default: false
 attributes:
@@ -81,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: Of every host in a network its part of the plan, as one JSON text; see M(wirefleet.wireguard.wg_node_plan).
+  description: Of every host its part of the plan, as one JSON text; see M(wirefleet.wireguard.wg_node_plan).
   returned: success
   type: dict
   sample: {"laptop": "{...}"}
@@ -123,7 +123,7 @@ rekeyed:
       type: str
       sample: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
 departed:
-  description: By network, the nodes that left it, because the inventory no longer has them or says that they are absent.
+  description: By network, the nodes that left it; the inventory has them no longer, or says that they are absent.
   returned: success
   type: dict
   sample: {"wg0": ["phone"]}
