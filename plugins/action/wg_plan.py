@@ -21,7 +21,11 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry impor
 )
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry_file import RegistryFile, default_path
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import host_slice, plan_files
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import inventory_of, keys_seen
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
+    inventory_of,
+    keys_seen,
+    keys_to_come,
+)
 
 _ARGUMENTS = {
     "record": {"type": "bool", "default": False},
@@ -57,7 +61,7 @@ class ActionModule(ActionBase):
                     prune=arguments["prune"],
                 )
                 after = render_registry(plan.registry)
-                registry_changed = arguments["record"] and after != before
+                registry_changed = arguments["record"] and (after != before or keys_to_come(inventory.raw))
                 if registry_changed and not self._task.check_mode:
                     registry_file.write(after)
             folder = PlanFolder(arguments["output_dir"]) if arguments["output_dir"] else None

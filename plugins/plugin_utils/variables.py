@@ -63,6 +63,15 @@ def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str,
     return found
 
 
+def keys_to_come(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> bool:
+    """Whether some host would make a key outside of check mode, in which nobody can know its public key yet."""
+    return any(
+        made.get("path") and made.get("changed") and not made.get("public_key")
+        for variables in raw.values()
+        for made in (variables.get(KEYPAIRS) or {}).get("results") or ()
+    )
+
+
 def _has_template(value: t.Any) -> bool:
     if isinstance(value, str):
         return any(mark in value for mark in _JINJA)
