@@ -8,7 +8,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PINGS
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PINGS, plain_text
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.verdict import Ping, judge
 
 # A message is read by a person.
@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         task_vars = task_vars or {}
-        hosts = [str(host) for host in task_vars["ansible_play_hosts"]]
+        hosts = [plain_text(host) for host in task_vars["ansible_play_hosts"]]
         verdict = judge(list(_pings(task_vars["hostvars"], hosts)), frozenset(hosts))
         result.update(
             changed=False,
@@ -48,11 +48,11 @@ def _pings(hostvars: t.Any, hosts: t.Sequence[str]) -> t.Iterator[Ping]:
         for measured in (hostvars.raw_get(source).get(PINGS) or {}).get("results") or ():
             for ping in measured.get("results") or ():
                 yield Ping(
-                    str(measured["item"]["network"]),
+                    plain_text(measured["item"]["network"]),
                     source,
-                    str(ping["name"]),
-                    str(ping["address"]),
-                    str(ping["path"]),
+                    plain_text(ping["name"]),
+                    plain_text(ping["address"]),
+                    plain_text(ping["path"]),
                     ping["ttl"],
                     bool(ping["as_planned"]),
                 )

@@ -57,10 +57,15 @@ def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str,
         for made in (variables.get(KEYPAIRS) or {}).get("results") or ():
             if made.get("path"):
                 keys[made["path"]] = made.get("public_key")
-        seen = {str(path): str(key) for path, key in keys.items() if key}
+        seen = {plain_text(path): plain_text(key) for path, key in keys.items() if key}
         if seen:
             found[host] = seen
     return found
+
+
+def plain_text(value: t.Any) -> str:
+    """A text as Python's own string. ansible-core 2.17 marks texts by a subclass whose ``str()`` is marked again."""
+    return str.__str__(value) if isinstance(value, str) else str(value)
 
 
 def keys_to_come(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> bool:
@@ -99,7 +104,7 @@ class _Plain:
                 # The value itself is kept too: only while it lives is its id its own.
                 known = self._turned[id(value)] = (value, self._container(value))
             return known[1]
-        return str(value)
+        return plain_text(value)
 
     def _container(self, value: t.Any) -> t.Any:
         if isinstance(value, t.Mapping):

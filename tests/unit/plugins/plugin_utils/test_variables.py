@@ -19,6 +19,13 @@ class Vaulted:
         return "secret.example.net"
 
 
+class Marked(str):
+    """A string whose str() is no plain string, as in ansible-core 2.17."""
+
+    def __str__(self):
+        return self
+
+
 class HostVars:
     """Ansible's hostvars as far as the planner uses them; counts what was templated."""
 
@@ -102,3 +109,10 @@ def test_in_check_mode_a_key_that_would_be_made_is_a_change_to_come():
     assert not keys_to_come(host(changed=True, public_key="NEW"))
     assert not keys_to_come(host(changed=False, public_key="OLD"))
     assert not keys_to_come({"a": {KEYPAIRS: {"results": [{"skipped": True}]}}, "b": {}})
+
+
+def test_marked_texts_become_plain_ones():
+    read = inventory_of(HostVars({"a": {"wireguard_subnets": [Marked("10.1.0.0/24")]}}), {"all": ["a"]}).plain.variables
+    assert type(read["a"]["wireguard_subnets"][0]) is str
+    keys = keys_seen({"a": {PROBE: {"public_keys": {Marked("/k"): Marked("KEY")}}}})["a"]
+    assert {type(text) for pair in keys.items() for text in pair} == {str}
