@@ -2,10 +2,11 @@
 # Copyright: (c) 2026, wirefleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the planner's CPU time and memory grow with the network: derive and render, the library alone.
+"""How the planner's CPU time and memory grow with the network: the library alone, then the whole plan playbook.
 
-Run it as ``make benchmark-planner``. Each size is a process of its own, so that the peak of memory is its own too.
-The ratio per doubling is that of the time beside that of the output: time should grow as the output does.
+Run it as ``make benchmark``. Each size is a process of its own, so that the peak of memory is its own too. The ratio
+per doubling is that of the time beside that of the output: time should grow as the output does. Of the playbook, Ansible's
+own share is shown beside it: an empty play over the same inventory, in the same run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 NETWORKS = {
@@ -70,8 +72,38 @@ def measure(topology: str, relays: int, size: int) -> dict[str, float]:
     }
 
 
+EMPTY_PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug:
+        msg: nothing
+      run_once: true
+"""
+
+
+def playbooks(topology: str, relays: int, size: int) -> dict[str, float]:
+    """CPU seconds of ansible-playbook with its children: an empty play, and the plan playbook twice."""
+    with tempfile.TemporaryDirectory(prefix="wirefleet-benchmark-") as folder:
+        inventory, empty = os.path.join(folder, "hosts.json"), os.path.join(folder, "empty.yml")
+        with open(inventory, "w") as file:
+            json.dump({"wireguard": {"hosts": hosts_of(topology, relays, size)}}, file)
+        with open(empty, "w") as file:
+            file.write(EMPTY_PLAY)
+
+        def seconds(*words: str) -> float:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            command = ["ansible-playbook", "-i", inventory, *words]
+            subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+        plan = "wirefleet.wireguard.plan"
+        return {"empty": seconds(empty), "first": seconds(plan), "again": seconds(plan)}
+
+
 def main() -> None:
-    """Prints a table for each kind of network."""
+    """Prints a table for each kind of network, and one for the playbook."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument(
         "--one", nargs=3, metavar=("TOPOLOGY", "RELAYS", "SIZE"), help="measure one network, print JSON"
@@ -104,6 +136,16 @@ def main() -> None:
                 f"{found['output']:>6.1f} MB {found['memory']:>6.0f} MB  {growth}"
             )
             before = total, found["output"]
+    print(
+        "\nthe plan playbook, CPU time\n  network                           empty play  plan, first  ratio  plan, unchanged  ratio"
+    )
+    for topology, relays, size in (("hub", 10, 1000), ("hub", 10, 10000), ("mesh", 0, 500)):
+        found = playbooks(topology, relays, size)
+        print(
+            f"  {topology}, {size} nodes".ljust(34)
+            + f"{found['empty']:>10.1f} s {found['first']:>10.1f} s {found['first'] / found['empty']:>6.1f} "
+            f"{found['again']:>14.1f} s {found['again'] / found['empty']:>6.1f}"
+        )
 
 
 if __name__ == "__main__":
