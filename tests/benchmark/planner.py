@@ -5,8 +5,8 @@
 """How the planner's CPU time and memory grow with the network: the library alone, then the whole plan playbook.
 
 Run it as ``make benchmark``. Each size is a process of its own, so that the peak of memory is its own too. The ratio
-per doubling is that of the time beside that of the output: time should grow as the output does. Of the playbook, Ansible's
-own share is shown beside it: an empty play over the same inventory, in the same run.
+per doubling is that of the time beside that of the output: time should grow as the output does. Of the playbook,
+Ansible's own share is shown beside it: an empty play over the same inventory, in the same run.
 """
 
 from __future__ import annotations
@@ -136,9 +136,8 @@ def main() -> None:
                 f"{found['output']:>6.1f} MB {found['memory']:>6.0f} MB  {growth}"
             )
             before = total, found["output"]
-    print(
-        "\nthe plan playbook, CPU time\n  network                           empty play  plan, first  ratio  plan, unchanged  ratio"
-    )
+    print("\nthe plan playbook, CPU time")
+    print("  network                           empty play  plan, first  ratio  plan, unchanged  ratio")
     for topology, relays, size in (("hub", 10, 1000), ("hub", 10, 10000), ("mesh", 0, 500)):
         found = playbooks(topology, relays, size)
         print(
