@@ -1,45 +1,50 @@
-# Everything a developer does. Each target sets up what it needs in .cache/ (and, on Debian and Ubuntu, by apt).
+# Everything a developer does. Each target sets up what it needs in .cache/, and system packages by apt.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PARTS := lint sanity unit integration artefact molecule
 
 export PATH := $(CURDIR)/.cache/venv/bin:$(PATH):/usr/sbin:/sbin
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.cache/collections
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+
+# The lab's hosts need root. So that .cache/ has one owner, root does all the rest too.
+KEPT := HOME PATH ANSIBLE_HOME ANSIBLE_COLLECTIONS_PATH PYTHONPYCACHEPREFIX
+ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env $(foreach name,$(KEPT),"$(name)=$$$(name)"))
+PARTS := lint sanity unit integration artefact molecule
 
 .PHONY: help setup demo demo-shell demo-clean test $(PARTS) quick format build clean
 
 help:  ## this list
 	@sed -nE 's/^([^#:]+):.*  ## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do \
-		printf '  make %-18s %s\n' "$${name//\$$(PARTS)/PART}" "$$text"; done
-
-setup:  ## Ansible and the test tools in .cache/venv, the collection in .cache/collections
-	@tests/ci/setup
+		printf '  make %-22s %s\n' "$${name//\$$(PARTS)/PART}" "$$text"; done
 
 demo: setup  ## a relayed network of five hosts on this machine, from an inventory to the ping matrix
-	@tests/lab/lab demo
+	@$(ROOT) python tests/lab/demo.py
 
-demo-shell: setup  ## look around on a host of the demo, HOST=laptop for instance
-	@tests/lab/lab shell "$(HOST)"
+demo-shell:  ## a shell on a host of the demo: make demo-shell HOST=laptop
+	@$(ROOT) python tests/lab/lab.py shell demo "$(or $(HOST),$(error which host? for instance HOST=laptop))"
 
-demo-clean: setup  ## remove the demo's hosts and networks
-	@tests/lab/lab down
+demo-clean:  ## remove the demo's hosts and networks
+	@$(ROOT) python tests/lab/lab.py down demo
 
-test: setup  ## everything below, two checks at a time
-	@python tests/ci/checks.py
+test: setup  ## every PART, two checks at a time
+	@$(ROOT) python tests/ci/checks.py
 
-$(PARTS): setup  ## one part: lint, sanity, unit, integration, artefact or molecule
-	@python tests/ci/checks.py $@
+$(PARTS): setup  ## one PART: lint, sanity, unit, integration, artefact or molecule
+	@$(ROOT) python tests/ci/checks.py $@
 
-quick: setup  ## the unit tests on one Python, as one writes
-	@python -m pytest -q -n 2 $(TESTS)
+quick: setup  ## the unit tests on one Python, as one writes; some of them: make quick TESTS="-k relay"
+	@$(ROOT) python -m pytest -q -n 2 $(TESTS)
 
 format: setup  ## let ruff mend what it can
-	@ruff check --quiet --fix; ruff format --quiet
+	@$(ROOT) ruff check --fix --quiet; $(ROOT) ruff format
 
-build: setup  ## the artefact for ansible-galaxy
-	@python tests/ci/checks.py build
+build: setup  ## the artefact for ansible-galaxy, in this folder
+	@$(ROOT) python tests/ci/checks.py build && ls $(CURDIR)/*.tar.gz
+
+setup:  ## Ansible and the test tools in .cache/venv, the collection in .cache/collections
+	@$(ROOT) tests/ci/setup
 
 clean:  ## remove .cache/ with all that was set up
-	rm -rf .cache
+	$(ROOT) rm -rf .cache

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import re
+import time
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
@@ -18,8 +19,11 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference im
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import Service
 
-# Arguments of all steps that go into one process; Linux allows at least 128 KiB for arguments and environment (execve(2)).
+# Arguments of all steps that go into one process; Linux allows at least 128 KiB with the environment (execve(2)).
 LONGEST_COMMAND = 100_000
+
+SOCKETS = "/run/wireguard"
+SECONDS_TO_END = 2.0
 
 # What wg-quick(8) runs a hook with: bash, set -e -o pipefail, extended patterns.
 SHELL = ("-e", "-o", "pipefail", "-O", "extglob", "-c")
@@ -82,6 +86,11 @@ class Applier:
             except OSError as error:
                 raise StepFailed(step, str(error)) from None
 
+    def _try_write(self, steps: list[Step]) -> None:
+        for step in steps:
+            with contextlib.suppress(StepFailed):
+                self._write([step])
+
     def _hook(self, steps: list[Step]) -> None:
         for step in steps:
             self._run([_tool("bash"), *SHELL, *step.words], step)
@@ -90,6 +99,13 @@ class Applier:
         for step in steps:
             with contextlib.suppress(StepFailed):
                 self._hook([step])
+
+    def _delete(self, steps: list[Step]) -> None:
+        self._run([_tool("ip"), "link", "delete", "dev", self._name], steps[0])
+        # A program that serves the device takes its socket away a moment later: it must not be that of a successor.
+        deadline = time.monotonic() + SECONDS_TO_END
+        while os.path.exists(f"{SOCKETS}/{self._name}.sock") and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _command(self, steps: list[Step]) -> None:
         for step in steps:

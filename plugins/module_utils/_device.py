@@ -19,7 +19,7 @@ import typing as t
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 
 # run_command(argv, data=None) -> (rc, stdout, stderr), as AnsibleModule.run_command does.
-RunCommand = t.Callable[..., t.Tuple[int, str, str]]
+RunCommand = t.Callable[..., "tuple[int, str, str]"]
 
 MAIN_TABLE = "main"
 
@@ -44,7 +44,7 @@ class Peer(t.NamedTuple):
 class Route(t.NamedTuple):
     """A route through the device that somebody asked for (the kernel's own, for its addresses, are not listed)."""
 
-    table: str  # "main" or the table's number (or its name in rt_tables)
+    table: str  # "main" or the table's number
     destination: str  # a normal network, "0.0.0.0/0" for the default route
 
 
@@ -200,9 +200,10 @@ def run_batch(run_command: RunCommand, lines: list[str], options: t.Sequence[str
 
 
 def _read_link(run_command: RunCommand, name: str) -> tuple[dict | None, list[dict]]:
-    # -details: the kind of the link, and the type of every route. Without a family, routes of both are listed.
+    # -details: the kind of the link, and the type of every route. -Numeric: a table's number, also where the host has a
+    # name for it. Without a family, routes of both are listed.
     commands = [f"address show dev {name}", f"route show table all dev {name}"]
-    answers = run_batch(run_command, commands, ["-details"])
+    answers = run_batch(run_command, commands, ["-details", "-Numeric"])
     links = [link for link in answers[0] if link.get("ifname") == name] if answers else []
     return (links[0], answers[1] if len(answers) > 1 else []) if links else (None, [])
 
@@ -217,11 +218,12 @@ def _addresses(link: dict) -> t.Iterator[str]:
 
 def _routes(routes: list[dict]) -> t.Iterator[Route]:
     for route in routes:
-        if route.get("type", "unicast") == "unicast" and route.get("protocol") != "kernel":
+        if route["type"] in ("1", "unicast") and route.get("protocol") not in ("2", "kernel"):
             destination = route["dst"]
             if destination == "default":
                 destination = "0.0.0.0/0" if _is_inet(route) else "::/0"
-            yield Route(route.get("table", MAIN_TABLE), normal_network(destination))
+            table = route.get("table", MAIN_TABLE)
+            yield Route(MAIN_TABLE if table == "254" else table, normal_network(destination))
 
 
 def _is_inet(route: dict) -> bool:

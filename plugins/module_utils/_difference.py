@@ -10,6 +10,7 @@ carry has no peer, no route or no source address.
 
 from __future__ import annotations
 
+import socket
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import (
@@ -58,23 +59,30 @@ class _Cover:
     """The networks to which the kernel itself makes routes: those of the addresses (for IPv6 also a /128)."""
 
     def __init__(self, addresses: t.Iterable[str]) -> None:
-        self._by_length: dict[tuple[bool, int], set[str]] = {}
+        self._networks: dict[tuple[int, int], set[int]] = {}  # family and prefix length -> those leading bits
         for address in addresses:
-            network = normal_network(address)
-            length = int(network.rpartition("/")[2])
-            if not (length == 32 and ":" not in network):
-                self._by_length.setdefault((":" in network, length), set()).add(network)
+            family, bits, number, length = _number(address)
+            if (bits, length) != (32, 32):
+                self._networks.setdefault((family, length), set()).add(number >> (bits - length))
 
     def has(self, network: str) -> bool:
-        own, _slash, own_length = network.rpartition("/")
-        return any(
-            is_inet6 == (":" in own) and length <= int(own_length) and normal_network(f"{own}/{length}") in networks
-            for (is_inet6, length), networks in self._by_length.items()
-        )
+        family, bits, number, own_length = _number(network)
+        for (covered_family, length), heads in self._networks.items():
+            if covered_family == family and length <= own_length and number >> (bits - length) in heads:
+                return True
+        return False
+
+
+def _number(text: str) -> tuple[int, int, int, int]:
+    """Family, width in bits, the address as a number, and the prefix length, of a normal address or network."""
+    host, _slash, length = text.partition("/")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host)
+    return family, len(packed) * 8, int.from_bytes(packed, "big"), int(length)
 
 
 def difference(
-    live: Device, desired: Device, removable_routes: t.Collection[Route], labels: t.Mapping[str, str] | None = None
+    live: Device, desired: Device, removable_routes: t.AbstractSet[Route], labels: t.Mapping[str, str] | None = None
 ) -> tuple[list[Step], list[Step]]:
     """The steps from ``live`` to ``desired`` in their order: those that make what is new, then those that clear what is
     old. None if nothing differs.
@@ -90,13 +98,11 @@ def difference(
     new_peers, gone_peers = _peers(live.peers, desired.peers, text)
     new_addresses, old_addresses = _addresses(name, live.addresses, desired.addresses)
     up = [("mtu", str(desired.mtu))] if desired.mtu not in (0, live.mtu) else []
-    up += [("up",)] if not live.up else []
+    up += [("up",)] if desired.up and not live.up else []
     steps += new_peers + new_addresses
     steps += [Step("ip", ("link", "set", "dev", name, *words), f"set {' '.join(words)}") for words in up]
-    # Those routes that are there although the link is down are about to be lost, or never were.
-    missing = desired.routes - (live.routes if live.up else frozenset())
-    steps += [_route(name, "add", route) for route in _longest_first(missing)]
-    stale = (live.routes - desired.routes) & frozenset(removable_routes)
+    steps += [_route(name, "add", route) for route in _longest_first(desired.routes - live.routes)]
+    stale = (live.routes - desired.routes) & removable_routes
     clearing = [_route(name, "del", route) for route in _longest_first(stale)]
     return steps, clearing + old_addresses + gone_peers
 
@@ -123,23 +129,25 @@ class _Texts:
         return f"peer {key} ({label})" if label else f"peer {key}"
 
 
-def _peers(
-    live: t.Mapping[str, Peer], desired: t.Mapping[str, Peer], text: _Texts
-) -> tuple[list[Step], list[Step]]:
+def _peers(live: t.Mapping[str, Peer], desired: t.Mapping[str, Peer], text: _Texts) -> tuple[list[Step], list[Step]]:
     """Steps for new and for changed peers, and steps for those that go.
 
     AllowedIPs are one map of the device from network to peer: giving a network to one takes it from the other, at once.
-    So a network changes hands without a gap, and who only lost something to others needs no step of his own.
+    So a network changes hands without a gap as long as its old owner keeps it until then, and who only loses something
+    to others needs no step of his own.
     """
-    new = [Step("peers", (), f"add {text.peer(key)}", section(peer)) for key, peer in desired.items() if key not in live]
-    taken = {network for key, peer in desired.items() if key not in live for network in peer.allowed_ips}
+    new = [peer for key, peer in desired.items() if key not in live]
+    steps = [Step("peers", (), f"add {text.peer(peer.public_key)}", section(peer)) for peer in new]
+    gone_already = {network for peer in new for network in peer.allowed_ips}
     common = [(live[key], peer) for key, peer in desired.items() if key in live]
-    taken.update(network for old, peer in common for network in set(peer.allowed_ips).difference(old.allowed_ips))
-    changed = [step for old, peer in common for step in _changed_peer(old, peer, taken, text)]
-    gone = [
-        Step("wg", ("peer", key, "remove"), f"remove {text.peer(key)}") for key in live if key not in desired
-    ]
-    return new + changed, gone
+    still_to_go = {network for old, peer in common for network in set(peer.allowed_ips).difference(old.allowed_ips)}
+    for old, peer in common:
+        gains = set(peer.allowed_ips).difference(old.allowed_ips)
+        still_to_go -= gains
+        steps += _changed_peer(old, peer, gone_already, still_to_go, text)
+        gone_already |= gains
+    gone = [Step("wg", ("peer", key, "remove"), f"remove {text.peer(key)}") for key in live if key not in desired]
+    return steps, gone
 
 
 def section(peer: Peer) -> str:
@@ -152,7 +160,8 @@ def section(peer: Peer) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _changed_peer(old: Peer, new: Peer, taken: set[str], text: _Texts) -> list[Step]:
+def _changed_peer(old: Peer, new: Peer, gone_already: set[str], still_to_go: set[str], text: _Texts) -> list[Step]:
+    """``gone_already``: networks that earlier steps gave to others; ``still_to_go``: those that later steps will."""
     changes = []
     words: list[str] = []
     had, wants = set(old.allowed_ips), set(new.allowed_ips)
@@ -164,10 +173,10 @@ def _changed_peer(old: Peer, new: Peer, taken: set[str], text: _Texts) -> list[S
         changes.append(f"keepalive {new.persistent_keepalive or 'off'}")
     if had != wants:
         changes.append(f"allowed IPs {_gained_and_lost(had, wants)}")
-        networks = ",".join(new.allowed_ips)
-        # What others take is gone by then; what others have and this one gains must be stated.
-        if had - taken != wants:
-            words += ["allowed-ips", networks]
+        has = had - gone_already
+        new = new._replace(allowed_ips=new.allowed_ips + tuple(sorted(has & still_to_go)))
+        if has != set(new.allowed_ips):
+            words += ["allowed-ips", ",".join(new.allowed_ips)]
     if new.preshared_key != old.preshared_key:
         changes.append("preshared key" if new.preshared_key else "no preshared key")
         if not new.preshared_key:
@@ -189,7 +198,7 @@ def _gained_and_lost(had: set[str], wants: set[str]) -> str:
 
 def _addresses(name: str, live: t.Sequence[str], desired: t.Sequence[str]) -> tuple[list[Step], list[Step]]:
     """Steps for new addresses, and steps for those that go."""
-    new, old = [], []
+    new = []
     gone = [address for address in live if address not in desired]
     for address in desired:
         if address in live:
@@ -200,21 +209,25 @@ def _addresses(name: str, live: t.Sequence[str], desired: t.Sequence[str]) -> tu
             gone.remove(twin)
             new.append(_address(name, "del", twin))
         new.append(_address(name, "add", address))
-    # The first IPv4 address of a network takes the others of that network along when it goes, unless told not to.
-    if any(":" not in one and normal_network(one) in map(normal_network, desired) for one in gone):
+    old = [_address(name, "del", address) for address in gone]
+    # The first IPv4 address of a network takes the others of that network along when it goes, unless told not to. It
+    # cannot be told where /proc/sys is read-only: then they come back within the same process.
+    networks = {normal_network(one) for one in gone if ":" not in one}
+    kept = [one for one in desired if normal_network(one) in networks]
+    if kept:
         path = f"/proc/sys/net/ipv4/conf/{name}/promote_secondaries"
-        old.append(Step("write", (path, "1"), "keep the other addresses of a network when its first one goes"))
-    old += [_address(name, "del", address) for address in gone]
+        old.insert(0, Step("try_write", (path, "1"), "keep the other addresses of a network when its first one goes"))
+        old += [_address(name, "replace", address) for address in kept]
     return new, old
 
 
 def _address(name: str, verb: str, address: str) -> Step:
-    text = f"{'add' if verb == 'add' else 'remove'} address {address}"
-    return Step("ip", ("address", verb, address, "dev", name), text)
+    texts = {"add": "add", "del": "remove", "replace": "keep"}
+    return Step("ip", ("address", verb, address, "dev", name), f"{texts[verb]} address {address}")
 
 
 def _longest_first(routes: t.Iterable[Route]) -> list[Route]:
-    """In the order of wg-quick(8): a more specific network first, then by text, so that the order is always the same."""
+    """In the order of wg-quick(8), a more specific network first; then by text, to be the same every time."""
     return sorted(routes, key=lambda route: (-int(route.destination.rpartition("/")[2]), route))
 
 

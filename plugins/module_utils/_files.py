@@ -20,7 +20,7 @@ def read(path: str) -> bytes | None:
 
 
 def write_atomically(path: str, data: bytes, mode: int) -> None:
-    """Put ``data`` at ``path`` with ``mode``, owned by the caller; a reader sees the old file or the new one, never half.
+    """Put ``data`` at ``path`` with ``mode``, owned by the caller; readers see the old file or the new one, never half.
 
     The temporary file lies beside the target under one fixed name, so that a process killed in between leaves at most
     one, which the next write replaces; it is created with ``mode`` and never open to others for a moment.

@@ -12,12 +12,13 @@ matches it for certain, never, or perhaps (it asks for something we do not know,
 from __future__ import annotations
 
 import fnmatch
+import functools
 import typing as t
 
 ALWAYS, NEVER, PERHAPS = "always", "never", "perhaps"
 ACCEPT, DROP = "accept", "drop"
 # Statements that let a rule go on only sometimes.
-CONDITIONAL = {"limit", "quota", "ct count", "xt", "connlimit"}
+CONDITIONAL = {"limit", "quota", "ct count"}
 TRANSPORTS = {"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp"}
 FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 
@@ -52,23 +53,27 @@ class Obstacle(t.NamedTuple):
         return f"insert rule {self.family} {self.table} {self.chain} {self.traffic} accept"
 
 
-def obstacles(ruleset: dict, own_table: str, wanted: list[Traffic]) -> list[Obstacle]:
+def obstacles(
+    ruleset: dict, own_table: str, wanted: list[Traffic], read_set: t.Callable[[str, str, str, str], list]
+) -> list[Obstacle]:
     """All base chains outside of our table that drop a wanted kind of traffic.
 
-    :param ruleset: what ``nft --json list ruleset`` prints, decoded.
+    :param ruleset: what ``nft --json --terse list ruleset`` prints, decoded.
+    :param read_set: gives the elements of a named ``set`` or ``map``, by that word, family, table and name. Called only
+        where they matter, since a blocklist may have a hundred thousand.
     """
     objects = ruleset["nftables"]
     chains = [entry["chain"] for entry in objects if "chain" in entry]
     rules: dict[tuple, list] = {(chain["family"], chain["table"], chain["name"]): [] for chain in chains}
-    sets = {}
+    named = {}
     for entry in objects:
         if "rule" in entry:
             rule = entry["rule"]
             rules[rule["family"], rule["table"], rule["chain"]].append(rule["expr"])
         for kind in ("set", "map"):
             if kind in entry:
-                named = entry[kind]
-                sets[named["family"], named["table"], named["name"]] = named.get("elem", [])
+                named[entry[kind]["family"], entry[kind]["table"], entry[kind]["name"]] = kind
+    read_set = functools.lru_cache(maxsize=None)(read_set)
     found = []
     for traffic in wanted:
         for chain in chains:
@@ -76,7 +81,7 @@ def obstacles(ruleset: dict, own_table: str, wanted: list[Traffic]) -> list[Obst
             if chain.get("type") != "filter" or chain["hook"] != traffic.hook or (family, table) == ("inet", own_table):
                 continue
             for version in traffic.versions:
-                walk = _Walk(family, table, rules, sets, traffic, version)
+                walk = _Walk(family, table, rules, named, read_set, traffic, version)
                 if family in FAMILIES[version] and (walk.chain(chain["name"]) or chain.get("policy", ACCEPT)) == DROP:
                     found.append(Obstacle(family, table, chain["name"], traffic.hook, traffic.rule))
                     break
@@ -89,7 +94,8 @@ class _Walk(t.NamedTuple):
     family: str
     table: str
     rules: dict[tuple, list]
-    sets: dict[tuple, t.Any]
+    named: dict[tuple, str]
+    read_set: t.Callable[[str, str, str, str], list]
     traffic: Traffic
     version: int
 
@@ -100,51 +106,62 @@ class _Walk(t.NamedTuple):
         :param meant: whether a rule on the way asked for the fact that shows that this traffic is meant.
         """
         for rule in self.rules[self.family, self.table, name]:
-            verdict, ends = self.rule(rule, certain, meant)
-            if verdict or ends:
+            verdict, goes_on = self.rule(rule, certain, meant)
+            if verdict or goes_on == NEVER:
                 return verdict
+            certain = certain and goes_on == ALWAYS
         return None
 
-    def rule(self, statements: list[dict], certain: bool, meant: bool) -> tuple[str | None, bool]:
-        """What a rule does to the traffic, and whether the chain ends here for all of it."""
+    def rule(self, statements: list[dict], certain: bool, meant: bool) -> tuple[str | None, str]:
+        """What a rule does to the traffic; and whether it goes on to the next rule."""
         for statement in statements:
             kind, content = next(iter(statement.items()))
-            if kind == "match":
-                fits = self.match(content)
+            if kind == "match" or (kind == "xt" and content["type"] == "match"):
+                fits = self.match(content) if kind == "match" else self.foreign_match(content["name"])
                 if fits == NEVER:
-                    return None, False
+                    return None, ALWAYS
                 certain = certain and fits == ALWAYS
-                meant = meant or (fits == ALWAYS and self.fact(content["left"]) == self.traffic.narrowed_by)
+                meant = meant or (kind == "match" and fits == ALWAYS and self.asks_for(content["left"]))
             elif kind in CONDITIONAL:
                 certain = False
             elif kind == "vmap":
                 return self.verdict_map(content, certain, meant)
             else:
-                verdict, ends = self.verdict(kind, content, certain, meant)
-                if verdict or ends:
-                    return verdict, ends
-        return None, False
+                verdict, goes_on = self.verdict(kind, content, certain, meant)
+                if verdict or goes_on != ALWAYS:
+                    return verdict, goes_on
+        return None, ALWAYS
 
-    def verdict(self, kind: str, content: t.Any, certain: bool, meant: bool) -> tuple[str | None, bool]:
+    def verdict(self, kind: str, content: t.Any, certain: bool, meant: bool) -> tuple[str | None, str]:
         """As ``rule``, for one statement that may be a verdict."""
         if kind == "accept":
-            return (ACCEPT if certain or meant else None), certain
-        if kind in ("drop", "reject"):
-            return (DROP if certain else None), certain
+            return (ACCEPT if certain or meant else None), ALWAYS
+        if kind in ("drop", "reject") or (kind == "xt" and content["name"] in ("DROP", "REJECT")):
+            return (DROP if certain else None), ALWAYS
+        leaves = NEVER if certain else PERHAPS
         if kind in ("jump", "goto"):
-            return self.chain(content["target"], certain, meant), certain and kind == "goto"
-        return None, certain and kind == "return"
+            return self.chain(content["target"], certain, meant), leaves if kind == "goto" else ALWAYS
+        return None, leaves if kind == "return" else ALWAYS
 
-    def verdict_map(self, content: dict, certain: bool, meant: bool) -> tuple[str | None, bool]:
+    def verdict_map(self, content: dict, certain: bool, meant: bool) -> tuple[str | None, str]:
         """As ``rule``, for a verdict map: each of its entries is a rule of one match and one verdict."""
         for entry in self.elements(content["data"]):
             if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[1], dict):
                 continue
             match = {"match": {"op": "==", "left": content["key"], "right": entry[0]}}
-            verdict, ends = self.rule([match, entry[1]], certain, meant)
-            if verdict or ends:
-                return verdict, ends
-        return None, False
+            verdict, goes_on = self.rule([match, entry[1]], certain, meant)
+            if verdict or goes_on != ALWAYS:
+                return verdict, goes_on
+        return None, ALWAYS
+
+    def foreign_match(self, name: str) -> str:
+        """Whether a match of iptables fits, of which nft shows the name only."""
+        established = self.traffic.facts.get("ct state") == {"established"}
+        return ALWAYS if established and name in ("conntrack", "state") else PERHAPS
+
+    def asks_for(self, left: t.Any) -> bool:
+        """Whether a match looks at what shows that this traffic is meant."""
+        return self.traffic.narrowed_by is not None and self.fact(left) == self.traffic.narrowed_by
 
     def fact(self, left: t.Any) -> str | None:
         """The name of what the left side of a match looks at; None if that is nothing we know."""
@@ -182,7 +199,8 @@ class _Walk(t.NamedTuple):
     def elements(self, right: t.Any) -> list:
         """The right side of a match as a list of values: of a set, a named set, or the one value itself."""
         if isinstance(right, str) and right.startswith("@"):
-            right = self.sets.get((self.family, self.table, right[1:]), [])
+            found = (self.family, self.table, right[1:])
+            right = self.read_set(self.named[found], *found)
         if isinstance(right, dict) and "set" in right:
             right = right["set"]
         return right if isinstance(right, list) else [right]

@@ -21,21 +21,16 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import f
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import Systemd, service
 
 RULES_FILE = "/etc/wireguard/{}.nft"
-UNIT_DIRECTORY = "/etc/systemd/system"
-UNIT_NAME = "wireguard-firewall-{}.service"
-WANTED_BY = ("multi-user.target", "nftables.service")
+UNITS = "/etc/systemd/system"
+DROP_INS = f"{UNITS}/nftables.service.d"
 
-# nftables.service flushes every table whenever it starts, reloads or stops. This unit follows it each time: started
-# with it (WantedBy), stopped and restarted with it (PartOf), reloaded with it, and always after it. It has the default
-# dependencies and is ordered before nothing: before network-pre.target would be a cycle where the network comes up
-# before sysinit.target (cloud-init).
+# Loads the rules at boot, after nftables.service if that runs. It is ordered before nothing: before network-pre.target
+# would be a cycle where the network comes up before sysinit.target (cloud-init).
 UNIT = """\
 # Made by wirefleet.wireguard.wg_firewall.
 [Unit]
 Description=Firewall rules for the WireGuard interface {name}
 After=nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
 
 [Service]
 Type=oneshot
@@ -45,7 +40,16 @@ ExecReload={nft} --file {file}
 ExecStop=-{nft} delete table inet {table}
 
 [Install]
-WantedBy={wanted_by}
+WantedBy=multi-user.target
+"""
+
+# nftables.service flushes every table whenever it starts or reloads, and then loads its own. To have its jobs
+# propagated to our unit (WantedBy=, PartOf=) would not do: a start does nothing where the unit is active already.
+DROP_IN = """\
+# Made by wirefleet.wireguard.wg_firewall: the rules for {name} come back after the ruleset is flushed.
+[Service]
+ExecStartPost=-{nft} --file {file}
+ExecReload=-{nft} --file {file}
 """
 
 
@@ -54,16 +58,12 @@ class FirewallError(Exception):
 
 
 class State(t.NamedTuple):
-    """What there is for one interface, or shall be. Texts are None where there is nothing."""
+    """What there is for one interface, or shall be."""
 
     table: str | None  # the live table, as nft prints it
-    rules_file: str | None
-    unit_file: str | None
-    enabled: bool
-    active: bool
-
-
-ABSENT = State(None, None, None, False, False)
+    files: dict[str, str | None]  # text by path
+    enabled: bool = False  # the unit at boot
+    active: bool = False  # the unit now
 
 
 class Nftables:
@@ -79,81 +79,67 @@ class Nftables:
         self._nft = nft
         self.interface = interface
         self.table = _nftables.table_name(interface)
-        self.rules_path = RULES_FILE.format(interface)
-        self.unit = UNIT_NAME.format(interface.replace("=", r"\x3d").replace("+", r"\x2b"))
-        self.unit_path = f"{UNIT_DIRECTORY}/{self.unit}"
-        self._links = [f"{UNIT_DIRECTORY}/{target}.wants/{self.unit}" for target in WANTED_BY]
         self.persistent = isinstance(service(run_command, interface), Systemd)
+        self.unit = f"wireguard-firewall-{interface}.service".replace("=", r"\x3d").replace("+", r"\x2b")
+        self.rules_file = RULES_FILE.format(interface)
+        self._unit_files = {f"{UNITS}/{self.unit}": UNIT, f"{DROP_INS}/wireguard-{interface}.conf": DROP_IN}
+        self._link = f"{UNITS}/multi-user.target.wants/{self.unit}"
 
     def read(self) -> State:
         """What there is. Raises FirewallError."""
-        table, rules_file = self._live_table(), _text(self.rules_path)
+        table = self._live_table()
         if not self.persistent:
-            return State(table, rules_file, None, False, False)
-        unit_file = _text(self.unit_path)
-        return State(
-            table,
-            rules_file,
-            unit_file,
-            enabled=all(os.path.islink(link) for link in self._links),
-            active=unit_file is not None
-            and self._run_command(["systemctl", "is-active", "--quiet", self.unit])[0] == 0,
-        )
+            return State(table, {self.rules_file: _text(self.rules_file)})
+        active = self._run_command(["systemctl", "is-active", "--quiet", self.unit])[0] == 0
+        files = {path: _text(path) for path in (self.rules_file, *self._unit_files)}
+        return State(table, files, os.path.islink(self._link), active)
 
     def _live_table(self) -> str | None:
         if self._nft is None:
             return None
         code, out, err = self._run_command([self._nft, "--stateless", "list", "table", "inet", self.table])
-        if code != 0:
-            if "No such file or directory" in err:
-                return None
-            raise FirewallError(f"'nft list table inet {self.table}' failed: {err.strip()}")
-        return out
+        if code == 0:
+            return out
+        if "No such file or directory" in err:
+            return None
+        raise FirewallError(f"'nft list table inet {self.table}' failed: {err.strip()}")
 
     def wanted(self, wish: _nftables.Wish) -> State:
         """What shall be there for a wish."""
+        unit_files = self._unit_files if self.persistent else {}
         if wish.is_empty:
-            return ABSENT
-        return State(
-            table=_nftables.render(wish),
-            rules_file=_nftables.transaction(wish),
-            unit_file=self._unit_text() if self.persistent else None,
-            enabled=self.persistent,
-            active=self.persistent,
-        )
-
-    def _unit_text(self) -> str:
-        return UNIT.format(
-            name=self.interface, nft=self._nft, file=self.rules_path, table=self.table, wanted_by=" ".join(WANTED_BY)
-        )
+            return State(None, dict.fromkeys([self.rules_file, *unit_files]))
+        values = {"name": self.interface, "nft": self._nft, "file": self.rules_file, "table": self.table}
+        files = {path: text.format(**values) for path, text in unit_files.items()}
+        files[self.rules_file] = _nftables.transaction(wish)
+        return State(_nftables.render(wish), files, enabled=self.persistent, active=self.persistent)
 
     def apply(self, before: State, after: State) -> None:
         """Make what is before to what shall be after. Raises FirewallError."""
-        if after == ABSENT:
-            self._remove(before)
-            return
-        if before.table != after.table:
-            self._run([self._nft, "--file", "-"], data=after.rules_file)
-        if before.rules_file != after.rules_file:
-            os.makedirs(os.path.dirname(self.rules_path), mode=0o700, exist_ok=True)
-            _files.write_atomically(self.rules_path, after.rules_file.encode(), 0o600)
-        if before.unit_file != after.unit_file:
-            _files.write_atomically(self.unit_path, after.unit_file.encode(), 0o644)
+        # The live table first: should nft refuse it, nothing is left for the next boot to stumble over.
+        if before.table != after.table and after.table is not None:
+            self._run([self._nft, "--file", "-"], data=after.files[self.rules_file])
+        if before.active and not after.active:
+            self._run(["systemctl", "stop", self.unit])
+        if before.enabled and not after.enabled:
+            self._run(["systemctl", "disable", "--quiet", self.unit])
+        for path, text in after.files.items():
+            if text is None:
+                _files.remove(path)
+            elif text != before.files[path]:
+                secret = path == self.rules_file
+                os.makedirs(os.path.dirname(path), mode=0o700 if secret else 0o755, exist_ok=True)
+                _files.write_atomically(path, text.encode(), 0o600 if secret else 0o644)
+        if os.path.isdir(DROP_INS) and not os.listdir(DROP_INS):
+            os.rmdir(DROP_INS)
+        if any(before.files[path] != after.files[path] for path in after.files if path != self.rules_file):
             self._run(["systemctl", "daemon-reload"])
         if after.enabled and not before.enabled:
             self._run(["systemctl", "enable", "--quiet", self.unit])
         if after.active and not before.active:
             self._run(["systemctl", "start", self.unit])
-
-    def _remove(self, before: State) -> None:
-        if before.table is not None:
+        if after.table is None and self._live_table() is not None:
             self._run([self._nft, "delete", "table", "inet", self.table])
-        if self.persistent:
-            if before.active:
-                self._run(["systemctl", "stop", self.unit])
-            if [path for path in (*self._links, self.unit_path) if _files.remove(path)]:
-                self._run(["systemctl", "daemon-reload"])
-        _files.remove(self.rules_path)
 
     def _run(self, argv: list[str], data: str | None = None) -> None:
         code, out, err = self._run_command(argv, data=data)
@@ -164,10 +150,21 @@ class Nftables:
         """The chains of others that drop what the wish lets pass. Raises FirewallError."""
         if wish.is_empty:
             return []
-        code, out, err = self._run_command([self._nft, "--json", "list", "ruleset"])
+        ruleset = self._json("--terse", "list", "ruleset")
+        kinds = traffic(wish, default_route_interfaces())
+        return _filtering.obstacles(ruleset, self.table, kinds, self._elements)
+
+    def _json(self, *arguments: str) -> dict:
+        argv = [self._nft, "--json", *arguments]
+        code, out, err = self._run_command(argv)
         if code != 0:
-            raise FirewallError(f"'nft --json list ruleset' failed: {err.strip()}")
-        return _filtering.obstacles(json.loads(out), self.table, traffic(wish, default_route_interfaces()))
+            raise FirewallError(f"'{' '.join(argv)}' failed: {err.strip()}")
+        return json.loads(out)
+
+    def _elements(self, kind: str, family: str, table: str, name: str) -> list:
+        """The elements of a named set or map."""
+        listed = self._json("list", kind, family, table, name)["nftables"]
+        return next((entry[kind].get("elem", []) for entry in listed if kind in entry), [])
 
 
 def traffic(wish: _nftables.Wish, uplinks: set[str]) -> list[_filtering.Traffic]:

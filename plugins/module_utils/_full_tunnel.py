@@ -54,7 +54,12 @@ def free_table(run_command: RunCommand) -> int:
     """The first table from 51820 on that is empty in both families, as wg-quick(8) looks for one."""
     ip = find("ip")
     table = FIRST_TABLE
-    while ip and any(run_command([ip, f"-{family}", "route", "show", "table", str(table)])[1].strip() for family in FAMILIES):
+
+    def is_used() -> bool:
+        shown = (run_command([ip, f"-{family}", "route", "show", "table", str(table)])[1] for family in FAMILIES)
+        return any(routes.strip() for routes in shown)
+
+    while ip and is_used():
         table += 1
     return table
 
@@ -64,7 +69,7 @@ def read(run_command: RunCommand, name: str) -> Policy:
     ip, nft = find("ip"), find("nft")
     rules, guards = {}, {}
     for family, nft_family in FAMILIES.items():
-        code, out, _err = run_command([ip, "-json", f"-{family}", "rule", "show"]) if ip else (1, "", "")
+        code, out, _err = run_command([ip, "-json", "-Numeric", f"-{family}", "rule", "show"]) if ip else (1, "", "")
         rules[family] = _rules(json.loads(out) if code == 0 and out.strip() else [])
         guards[family] = None
         if nft:
@@ -83,7 +88,7 @@ def _rules(listed: list[dict]) -> Rules:
     for rule in listed:
         if "not" in rule and rule.get("table") == str(int(rule.get("fwmark", "0"), 16)):
             tables[int(rule["table"])] = rule["priority"]
-        elif rule.get("table") == "main" and rule.get("suppress_prefixlen") == 0 and "fwmark" not in rule:
+        elif rule.get("table") == "254" and rule.get("suppress_prefixlen") == 0 and "fwmark" not in rule:
             suppress = rule["priority"]
     return Rules(tables, suppress)
 
@@ -103,12 +108,12 @@ def _guard(objects: list[dict]) -> tuple[int, frozenset[str]]:
     return (mark if restores else 0, frozenset(addresses))
 
 
-def check(run_command: RunCommand) -> None:
+def check() -> None:
     """Raises DeviceError if the host lacks what wg-quick(8) would need too."""
     if not find("nft"):
         raise DeviceError(
-            "a default route in allowed_ips needs the command 'nft' on this host: install nftables, or set table to off "
-            "or a number"
+            "a default route in allowed_ips needs the command 'nft' on this host: install nftables, or set table to "
+            "off or a number"
         )
 
 
@@ -126,8 +131,7 @@ def steps(
         if family in families:
             new += _rule_steps(family, rules, table)
             protected = {one.partition("/")[0] for one in addresses if (":" in one) == (family == "6")}
-            # wg-quick also protects a link-local address that the kernel made.
-            if guard is None or guard[0] != table or {one for one in guard[1] ^ protected if not one.startswith("fe80:")}:
+            if not _guards(guard, table, protected):
                 new.append(_guard_step(name, nft_family, table, protected))
         elif guard is not None:
             script = f"delete table {nft_family} wg-quick-{name}\n"
@@ -140,6 +144,13 @@ def steps(
     if "4" in families and not live.src_valid_mark:
         new.append(Step("write", (SRC_VALID_MARK, "1"), "set net.ipv4.conf.all.src_valid_mark"))
     return new, old
+
+
+def _guards(guard: tuple[int, frozenset[str]] | None, mark: int, addresses: set[str]) -> bool:
+    if guard is None or guard[0] != mark:
+        return False
+    # wg-quick also protects a link-local address that the kernel made.
+    return all(address.startswith("fe80:") for address in guard[1] ^ addresses)
 
 
 def _rule_steps(family: str, rules: Rules, table: int) -> list[Step]:

@@ -198,7 +198,7 @@ def _exchange(
             except OSError as error:
                 outcome[number] = error.strerror
             agenda.append((now + interval, number))
-        readable, _, _ = select.select(
+        readable, _writable, _failed = select.select(
             list(sockets.values()), [], [], max(0, min(agenda[0][0], start + timeout) - time.monotonic())
         )
         for ready in readable:

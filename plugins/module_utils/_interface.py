@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
@@ -25,15 +26,16 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _unit,
     _wg_quick,
 )
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._apply import Applier, StepFailed
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._apply import Applier
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device, DeviceError, Peer, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step, difference, routes_of
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find, kernel_has_wireguard
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import kernel_has_wireguard
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
 
 DIRECTORY = "/etc/wireguard"
 JOURNALS = "/run"
 FILE_MODE = 0o600
+LOCK_SECONDS = 120
 
 
 class Plan(t.NamedTuple):
@@ -65,7 +67,9 @@ class Now(t.NamedTuple):
 class Interface:
     """An interface by its name, and what may be done to it."""
 
-    def __init__(self, run_command: RunCommand, name: str, warn: t.Callable[[str], None], directory: str = DIRECTORY) -> None:
+    def __init__(
+        self, run_command: RunCommand, name: str, warn: t.Callable[[str], None], directory: str = DIRECTORY
+    ) -> None:
         self.name = name
         self.path = f"{directory}/{name}.conf"
         self._journal = f"{JOURNALS}/wg_interface-{name}.json"
@@ -76,11 +80,18 @@ class Interface:
 
     @contextlib.contextmanager
     def lock(self) -> t.Iterator[None]:
-        """Only one run changes interfaces at a time. The lock is on the directory itself, so nothing is left behind."""
+        """Only one run changes interfaces at a time. The lock is on the directory itself, so nothing is left behind.
+
+        Raises DeviceError if another run does not end.
+        """
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         descriptor = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
+        deadline = time.monotonic() + LOCK_SECONDS
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            while not _lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise DeviceError(f"another run has been changing an interface of this host for {LOCK_SECONDS} s")
+                time.sleep(0.1)
             yield
         finally:
             os.close(descriptor)
@@ -114,6 +125,14 @@ class Interface:
         except ValueError as error:
             self._warn(f"{path} is not understood and will be replaced: {error}")
             return None
+
+    def check_service(self, now: Now) -> None:
+        """Raises DeviceError if the interface cannot come up at boot for lack of a service that could be there."""
+        if self._service and now.unit and not now.unit.known:
+            raise DeviceError(
+                f"{self.name} cannot come up at boot: this host has no service {self._service.name}; install the "
+                f"package that has it ({self._service.package}), or set enabled to false"
+            )
 
     # --- what shall be
 
@@ -151,8 +170,8 @@ class Interface:
                 kept = declared.get(peer.public_key) if peer.public_key in live else None
                 result = f"keeps {kept}" if kept and kept != peer.endpoint else "is without an endpoint"
                 self._warn(
-                    f"endpoint {peer.endpoint} of peer {peer.name or peer.public_key} does not resolve on this host: the "
-                    f"peer {result} until a run finds the name"
+                    f"endpoint {peer.endpoint} of peer {peer.name or peer.public_key} does not resolve on this host: "
+                    f"the peer {result} until a run finds the name"
                 )
                 peer = peer._replace(endpoint=kept or peer.endpoint)
             peers.append(peer)
@@ -246,7 +265,8 @@ class Interface:
         """What must be done to the device, and around it for a default route."""
         labels = {peer.public_key: peer.name for peer in (now.config.peers if now.config else ()) if peer.name}
         labels.update({peer.public_key: peer.name for peer in (config.peers if config else ()) if peer.name})
-        build, clear = difference(live, desired, self._own_routes(now, live), labels)
+        removable = self._own_routes(now, live) if live.routes - desired.routes else frozenset()
+        build, clear = difference(live, desired, removable, labels)
         tunnel_build, tunnel_clear = self._tunnel_steps(now, live, desired, config)
         return build + tunnel_build + tunnel_clear + clear
 
@@ -271,7 +291,7 @@ class Interface:
         return _full_tunnel.steps(self.name, now.policy, desired.fwmark, families, desired.addresses, own)
 
     def _hook_changes(self, now: Now, config: Config) -> tuple[list[Step], list[Step], list[Step]]:
-        """On an interface that is up: the old hooks down, then the new ones up. The link stays, and so do all sessions."""
+        """On an interface that is up: the old hooks down, then the new ones up. The link and all sessions stay."""
         old = now.begun or now.config or Config()
         if old.hooks == config.hooks and not now.begun:
             return [], [], []
@@ -279,7 +299,7 @@ class Interface:
         return down, _hooks(config, self.name, "pre_up"), _hooks(config, self.name, "post_up")
 
     def _unit_steps(self, now: Now, enabled: bool, active: bool | None) -> list[Step]:
-        if self._service is None or now.unit is None:
+        if self._service is None or now.unit is None or not now.unit.known:
             return []
         steps = []
         unit = self._service.name
@@ -305,7 +325,7 @@ class Interface:
                 nothing = now.device._replace(fwmark=0)
                 build, clear = self._tunnel_steps(now, now.device, nothing, None)
                 live += build + clear
-            live.append(Step("command", ("ip", "link", "delete", "dev", self.name), f"delete {self.name}"))
+            live.append(Step("delete", (), f"delete {self.name}"))
             finish += _hooks(old, self.name, "post_down")
         elif now.begun:
             prepare += _hooks(now.begun, self.name, "pre_down", "post_down")
@@ -323,24 +343,29 @@ class Interface:
 
     # --- its execution
 
-    def execute_present(self, plan: Plan, now: Now, config: Config, desired: Device, started: bool) -> None:
-        """Carry out a plan of ``plan_present``; verify what came of it; undo everything if something fails."""
+    def execute(self, plan: Plan, now: Now, config: Config, desired: Device | None) -> None:
+        """Carry out a plan; verify that the device is as desired (None: there is none); undo all if something fails."""
         try:
             if any(config.hooks) and (plan.prepare or plan.finish):
                 self._write_journal(config)
             self._applier.apply(plan.prepare + plan.live)
-            if started:
+            if desired:
                 self._verify(now, config, desired)
             self._applier.apply(plan.finish + plan.persist)
             self._remove_journal()
-        except (DeviceError, OSError) as error:
+        except BaseException as error:  # an interrupt, too
             problems = self._undo(plan, now, config)
-            if problems:
-                raise DeviceError(f"{error}; putting back what was before failed as well: {'; '.join(problems)}") from None
-            raise DeviceError(f"{error}; everything was put back as it was") from None
+            if not isinstance(error, (DeviceError, OSError)):
+                raise
+            outcome = (
+                f"putting it back failed as well: {'; '.join(problems)}" if problems else "all was put back as it was"
+            )
+            raise DeviceError(f"{error}; {outcome}") from None
 
-    def execute_down(self, plan: Plan) -> None:
-        """Carry out a plan of ``plan_down`` or ``plan_absent``."""
+    def execute_down(self, plan: Plan, now: Now) -> None:
+        """Carry out a plan of ``plan_down`` or ``plan_absent``. It is not undone: the next run goes on with it."""
+        if now.config and any(now.config.hooks):
+            self._write_journal(now.config)
         self._applier.apply(plan.steps)
         self._remove_journal()
 
@@ -357,7 +382,9 @@ class Interface:
                     f"{desired.public_key}"
                 )
             # A peer may roam at any time, so endpoints are not compared.
-            expected = desired._replace(peers={key: peer._replace(endpoint=None) for key, peer in desired.peers.items()})
+            expected = desired._replace(
+                peers={key: peer._replace(endpoint=None) for key, peer in desired.peers.items()}
+            )
             policy = _full_tunnel.read(self._run_command, self.name) if now.policy else None
             remaining = self.live_steps(now._replace(policy=policy), device, expected, config)
             if not remaining:
@@ -376,7 +403,7 @@ class Interface:
             except (DeviceError, OSError) as error:
                 problems.append(str(error))
 
-        hooks_ran = any(step.tool == "hook" for step in plan.prepare + plan.finish)
+        hooks_ran = any(step.tool in ("hook", "down_hook") for step in plan.prepare + plan.finish)
         if hooks_ran:
             attempt(_hooks(config, self.name, "pre_down", "post_down"))
         present = self.look(wants_policy=True)
@@ -418,6 +445,14 @@ class Interface:
 
     def _remove_journal(self) -> None:
         _files.remove(self._journal)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_private(path: str) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import re
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
@@ -14,6 +14,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference im
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
 
+INTERFACE_ORDER = "/etc/resolvconf/interface-order"
 # Name servers and search domains; empty: none
 Dns = tuple
 
@@ -23,22 +24,25 @@ def adapted(config: Config) -> Config:
 
     ``DNS =`` makes wg-quick call resolvconf, and fail without it, at boot too. A host with systemd-resolved alone gets
     commands for that instead, which mean the same: these servers are asked for everything (``~.``).
-    Raises DeviceError if the host has neither.
     """
     if not config.dns:
         return config._replace(dns_search=())
-    if find("resolvconf"):
+    if find("resolvconf") or not find("resolvectl"):
         return config
-    if not find("resolvectl"):
-        raise DeviceError(
-            "dns is set, but this host has neither 'resolvconf' nor systemd-resolved: install openresolv or "
-            "systemd-resolved, or leave dns out"
-        )
     commands = (
         f"resolvectl dns %i {' '.join(config.dns)}",
         f"resolvectl domain %i {' '.join((*config.dns_search, '~.'))}",
     )
     return config._replace(dns=(), dns_search=(), post_up=commands + config.post_up)
+
+
+def check(config: Config) -> None:
+    """Raises DeviceError if an adapted configuration has name servers and the host nothing to hand them to."""
+    if config.dns and not find("resolvconf"):
+        raise DeviceError(
+            "dns is set, but this host has neither 'resolvconf' nor systemd-resolved: install openresolv or "
+            "systemd-resolved, or leave dns out"
+        )
 
 
 def steps(name: str, old: Dns, new: Dns) -> list[Step]:
@@ -57,10 +61,9 @@ def steps(name: str, old: Dns, new: Dns) -> list[Step]:
 
 def _prefix() -> str:
     """Debian's resolvconf sorts interfaces by their names; wg-quick(8) borrows the first pattern's beginning."""
-    for path in glob.glob("/etc/resolvconf/interface-order"):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                pattern = re.fullmatch(r"([A-Za-z0-9-]+)\*", line.rstrip("\n"))
-                if pattern:
-                    return f"{pattern[1]}."
+    with contextlib.suppress(FileNotFoundError), open(INTERFACE_ORDER, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            pattern = re.fullmatch(r"([A-Za-z0-9-]+)\*", line.rstrip("\n"))
+            if pattern:
+                return f"{pattern[1]}."
     return ""

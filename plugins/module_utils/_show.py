@@ -23,7 +23,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick impo
 # In the place of a preshared key that is not there yet (check mode): it is equal to none.
 NOT_YET = "(not yet there)"
 # Steps that show in no line of the format
-UNSEEN = ("ip4", "ip6", "nft", "write", "unit", "command")
+UNSEEN = ("ip4", "ip6", "nft", "write", "unit", "command", "delete")
 
 
 def difference(
@@ -40,10 +40,7 @@ def difference(
         if now.config and _masked_config(now.config, now.config) == _masked_config(drifted, now.config):
             drifted = None
     after = render(_masked_config(config, now.config, now.device))
-    if drifted:
-        before = render(_masked_config(drifted, drifted))
-    else:
-        before = "" if now.file is None else masked(now.file)
+    before = render(_masked_config(drifted, drifted)) if drifted else masked(now.file or "")
     if now.file is not None or now.device:
         file_changes = any(step.tool == "file" for step in steps)
         unseen = [step for step in steps if step.tool in UNSEEN or (not file_changes and _is_unseen_ip(step))]
@@ -58,7 +55,7 @@ def _is_unseen_ip(step: Step) -> bool:
 
 def removal(interface: Interface, now: Now, steps: t.Sequence[Step]) -> dict[str, str]:
     """The ``diff`` of state=absent."""
-    before = "" if now.file is None else masked(now.file)
+    before = masked(now.file or "")
     before += "".join(f"# to do: {step.text}\n" for step in steps if step.tool != "file")
     return {"before_header": interface.path, "after_header": interface.path, "before": before, "after": ""}
 
@@ -112,3 +109,12 @@ def _as_config(now: Now, device: Device, config: Config, desired: Device) -> Con
 
 def _place(address: str, order: t.Sequence[str]) -> tuple[int]:
     return (order.index(address) if address in order else len(order),)
+
+
+def peer_difference(interface: Interface, now: Now, text: str | None, steps: t.Sequence[Step]) -> dict[str, str]:
+    """The ``diff`` of wg_peer: the file; where it does not change, what the device still needs."""
+    before = masked(now.file or "")
+    after = masked(text or "")
+    if now.file == text:
+        before += "".join(f"# to do: {step.text}\n" for step in steps)
+    return {"before_header": interface.path, "after_header": interface.path, "before": before, "after": after}

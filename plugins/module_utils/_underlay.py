@@ -31,8 +31,8 @@ def is_address(endpoint: str) -> bool:
 def resolve(endpoints: t.Iterable[str], seconds: float = RESOLVE_SECONDS) -> dict[str, str]:
     """``host:port`` -> ``address:port`` for each endpoint; those that do not resolve in time are missing.
 
-    As ``wg`` does it: the first answer of getaddrinfo(3), whatever the family. All names are asked at once, and none can
-    hold up the run for longer than ``seconds``.
+    As ``wg`` does it: the first answer of getaddrinfo(3), whatever the family. All names are asked for at once, and
+    none can hold up the run for longer than ``seconds``.
     """
     found = {endpoint: endpoint for endpoint in endpoints if is_address(endpoint)}
     names = {endpoint for endpoint in endpoints if endpoint not in found}

@@ -27,6 +27,7 @@ class Service(t.Protocol):
     """How the service of one interface is seen and changed. Every change raises DeviceError if it fails."""
 
     name: str
+    package: str  # what it is in, for people
 
     def state(self) -> UnitState:
         """What is."""
@@ -86,9 +87,11 @@ class Systemd:
 
     The unit is a oneshot that remains active. So that an interface which is built by us (in one piece, and a thousand
     routes by one process instead of a thousand) is the unit's all the same, the unit is started with another ExecStart
-    from a drop-in under /run, which is gone before this returns. Nothing but ExecStart differs: ``stop`` and ``restart``
-    do what they always do, and wireguard-go runs in the unit's control group.
+    from a drop-in under /run, which is gone before this returns. Nothing but ExecStart differs: ``stop`` and
+    ``restart`` do what they always do, and wireguard-go runs in the unit's control group.
     """
+
+    package = "wireguard-tools"
 
     def __init__(self, run_command: RunCommand, interface: str, runtime: str = "/run/systemd/system") -> None:
         self.name = f"wg-quick@{interface}"
@@ -130,6 +133,8 @@ class Systemd:
         _files.write_atomically(self._drop_in, content.encode(), 0o644)
         try:
             self._run("systemctl", "daemon-reload")
+            # Else a few runs within seconds meet the limit of starts of a unit.
+            self._run("systemctl", "reset-failed", self.name, may_fail=True)
             self._run("systemctl", "start", self.name)
         finally:
             self.clean()
@@ -144,6 +149,8 @@ class Systemd:
 
 class OpenRC:
     """wg-quick.NAME, a link to the init script wg-quick of Alpine's wireguard-tools-openrc."""
+
+    package = "wireguard-tools-openrc"
 
     def __init__(
         self, run_command: RunCommand, interface: str, scripts: str = "/etc/init.d", runlevels: str = "/etc/runlevels"
@@ -184,7 +191,9 @@ class OpenRC:
         self._run(*command)
         helper = next((path for path in _MARKERS if os.path.exists(path)), None)
         if helper is None:
-            raise DeviceError(f"OpenRC's mark_service_started is missing on this host: cannot mark {self.name} as started")
+            raise DeviceError(
+                f"OpenRC's mark_service_started is missing on this host: cannot mark {self.name} as started"
+            )
         env = find("env") or "/usr/bin/env"
         self._run(env, f"RC_SVCNAME={self.name}", helper, self.name)
 

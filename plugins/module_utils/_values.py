@@ -49,7 +49,9 @@ def line(option: str, text: str) -> str:
 def command(option: str, text: str) -> str:
     """A hook: one shell command line. wg-quick cuts every line of its file at the first '#'."""
     if "#" in text:
-        raise ValueError(f"{option} is {text!r}: wg-quick takes '#' for a comment everywhere; put the command in a script")
+        raise ValueError(
+            f"{option} is {text!r}: wg-quick takes '#' for a comment everywhere; put the command in a script"
+        )
     return line(option, text)
 
 

@@ -219,3 +219,124 @@ def _read_peer(peer: dict[str, t.Any], line: _Line) -> None:
 
 def _split(value: str) -> list[str]:
     return value.replace(",", " ").split()
+
+
+class _Block(t.NamedTuple):
+    """Where a ``[Peer]`` stands in a list of lines: the comments right above it, its head, the end of its own lines."""
+
+    start: int
+    head: int
+    end: int
+
+
+def with_peer(text: str, peer: PeerSection) -> str:
+    """The file with this peer: its section changed where it differs, or a new one at the end.
+
+    Every other byte stays: comments, order, spelling, lines that this module does not know. A name of None leaves the
+    comment alone. Raises ValueError if the file cannot be understood or has the peer twice.
+    """
+    lines = _raw_lines(text)
+    block = _find(lines, peer.public_key)
+    if block is None:
+        joint = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
+        return text + joint + render_peer(peer)
+    section = lines[block.head : block.end]
+    for key in PEER_KEYS[1:]:
+        section = _with_setting(section, key, _peer_value(peer, key))
+    above = lines[block.start : block.head]
+    if peer.name:
+        above, section = _with_name(above, section, peer.name)
+    return "".join(lines[: block.start] + above + section + lines[block.end :])
+
+
+def without_peer(text: str, public_key: str) -> str:
+    """The file without this peer, the comment right above it and the empty lines before. Raises ValueError as above."""
+    lines = _raw_lines(text)
+    block = _find(lines, public_key)
+    if block is None:
+        return text
+    start = block.start
+    while start and not lines[start - 1].strip():
+        start -= 1
+    return "".join(lines[:start] + lines[block.end :])
+
+
+def _raw_lines(text: str) -> list[str]:
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _setting(line: str) -> tuple[str, str] | None:
+    """Key in lower case and value of a raw line."""
+    key, equals, value = line.partition("#")[0].partition("=")
+    return (key.strip().lower(), value.strip()) if equals else None
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
+def _find(lines: list[str], public_key: str) -> _Block | None:
+    parse("".join(lines))  # what is not understood is not edited
+    heads = [number for number, line in enumerate(lines) if line.lstrip().startswith("[")]
+    found = []
+    for head, following in zip(heads, [*heads[1:], len(lines)]):
+        if ("publickey", public_key) in map(_setting, lines[head:following]):
+            found.append(_Block(_above(lines, head), head, _end(lines, head, following)))
+    if len(found) > 1:
+        raise ValueError(f"peer {public_key} is there {len(found)} times: make one section of them")
+    return found[0] if found else None
+
+
+def _above(lines: list[str], head: int) -> int:
+    """The first of the comments right above the head of a section."""
+    while head and _is_comment(lines[head - 1]):
+        head -= 1
+    return head
+
+
+def _end(lines: list[str], head: int, following: int) -> int:
+    """Where the lines of a section end: with its last setting and the comments right below, if the next has none."""
+    end = max(number for number in range(head, following) if number == head or _setting(lines[number])) + 1
+    limit = _above(lines, following) if following < len(lines) else following
+    while end < limit and _is_comment(lines[end]):
+        end += 1
+    return end
+
+
+def _with_setting(section: list[str], key: str, value: str) -> list[str]:
+    """The section with a key set to a value; without the key if the value is empty."""
+    mine = [number for number, line in enumerate(section) if (_setting(line) or ("",))[0] == key.lower()]
+    if _means(key, [_setting(section[number])[1] for number in mine]) == _means(key, [value] if value else []):
+        return section
+    if not mine and value:
+        last = max(number for number, line in enumerate(section) if number == 0 or _setting(line))
+        line_end = "" if section[last].endswith("\n") else "\n"
+        section = [*section[:last], section[last] + line_end, f"{key} = {value}\n", *section[last + 1 :]]
+    elif value:
+        before, _old, after = re.fullmatch(r"([^=]*=\s*)([^#]*?)(\s*(?:#.*)?\n?)", section[mine[0]], re.DOTALL).groups()
+        section = section[: mine[0]] + [before + value + after] + section[mine[0] + 1 :]
+        mine = mine[1:]
+    return [line for number, line in enumerate(section) if number not in mine]
+
+
+def _means(key: str, values: list[str]) -> object:
+    """What the values of all lines of one key come to."""
+    if key == "AllowedIPs":
+        return {normal_network(word) for value in values for word in _split(value)}
+    if key == "PersistentKeepalive":
+        return next((value for value in values[-1:] if value.lower() not in ("off", "0")), "")
+    return values[-1] if values else ""
+
+
+def _with_name(above: list[str], section: list[str], name: str) -> tuple[list[str], list[str]]:
+    comment = f"# {name}\n"
+    if above:
+        if above[-1].strip(" \t\n#") != name:
+            above = [*above[:-1], comment]
+    elif len(section) > 1 and _is_comment(section[1]):
+        if section[1].strip(" \t\n#") != name:
+            section = [section[0], comment, *section[2:]]
+    else:
+        line_end = "" if section[0].endswith("\n") else "\n"
+        section = [section[0] + line_end, comment, *section[1:]]
+    return above, section

@@ -166,11 +166,10 @@ def diff(firewall: _firewall.Nftables, before: _firewall.State, after: _firewall
 
     entries = [
         entry(f"table inet {firewall.table}", before.table, after.table),
-        entry(firewall.rules_path, before.rules_file, after.rules_file),
-        entry(firewall.unit_path, before.unit_file, after.unit_file),
+        *(entry(path, before.files[path], text) for path, text in after.files.items()),
         entry(firewall.unit, service_text(before), service_text(after)),
     ]
-    return [entry for entry in entries if entry["before"] != entry["after"]]
+    return [each for each in entries if each["before"] != each["after"]]
 
 
 def service_text(state: _firewall.State) -> str:
@@ -198,8 +197,13 @@ def run(module: AnsibleModule) -> dict:
         firewall.apply(before, after)
     persistent = firewall.persistent or wish.is_empty
     if changed and not persistent:
-        module.warn(f"nothing on this host loads {firewall.rules_path} at boot: call 'nft --file' with it from there")
-    blocked_by = firewall.obstacles(wish)
+        module.warn(f"nothing on this host loads {firewall.rules_file} at boot: call 'nft --file' with it from there")
+    try:
+        blocked_by = firewall.obstacles(wish)
+    except _firewall.FirewallError as error:
+        # The rules are in place; nothing more can be said of those of others (an nft without JSON).
+        module.warn(f"cannot tell whether other rules on this host drop what shall pass: {error}")
+        blocked_by = []
     for obstacle in blocked_by:
         module.warn(
             f"the chain '{obstacle.chain}' of table {obstacle.family} {obstacle.table} drops {obstacle.traffic}: "

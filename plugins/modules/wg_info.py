@@ -190,14 +190,18 @@ python:
   type: str
   sample: 3.13.5
 sysctl:
-  description:
-    - RV(sysctl.live), the values of forwarding now (null where the kernel lacks the protocol), and
-      RV(sysctl.persisted), for each interface what its file C(/etc/sysctl.d/70-wireguard-NAME.conf) says.
+  description: Whether the host forwards.
   returned: success
   type: dict
-  sample:
-    live: {net.ipv4.ip_forward: "1", net.ipv6.conf.all.forwarding: "0"}
-    persisted: {wg0: {net.ipv4.ip_forward: "1"}}
+  contains:
+    live:
+      description: The kernel's values. Null where the kernel lacks the protocol.
+      type: dict
+      sample: {net.ipv4.ip_forward: "1", net.ipv6.conf.all.forwarding: "0"}
+    persisted:
+      description: For each interface what its file C(/etc/sysctl.d/70-wireguard-NAME.conf) says.
+      type: dict
+      sample: {wg0: {net.ipv4.ip_forward: "1"}}
 """
 
 import glob
@@ -258,7 +262,7 @@ def interfaces(module: AnsibleModule) -> list[dict]:
     wanted = module.params["interfaces"]
     devices = {}
     try:
-        for name in _device.names(module.run_command):
+        for name in _device.names(module.run_command) if wanted != [] else []:
             if wanted is None or name in wanted:
                 # wg also tells of userspace devices in other network namespaces: those cannot be read.
                 device = _device.read(module.run_command, name)
@@ -321,7 +325,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "interfaces": {"type": "list", "elements": "str"},
-            "private_key_files": {"type": "list", "elements": "path", "default": []},
+            "private_key_files": {"type": "list", "elements": "path", "default": [], "no_log": False},
         },
         supports_check_mode=True,
     )

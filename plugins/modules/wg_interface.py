@@ -11,14 +11,15 @@ short_description: A complete WireGuard interface, changed live
 version_added: 0.1.0
 author: wirefleet contributors (@wirefleet)
 description:
-  - Makes a WireGuard interface what its options say, with key, port, firewall mark, MTU, addresses, peers, routes, hooks and name
-    servers, writes it down in the format of C(wg-quick) and has it brought up at boot.
-  - Compares the options with the kernel's state and with the file, each on its own, and changes only what differs, without a
-    restart. Peers that do not differ are not touched, so their sessions and their endpoints, also when they roamed, stay.
+  - Makes a WireGuard interface what its options say, with key, port, firewall mark, MTU, addresses, peers, routes,
+    hooks and name servers, writes it down in the format of C(wg-quick) and has it brought up at boot.
+  - Compares the options with the kernel's state and with the file, each on its own, and changes only what differs,
+    without a restart. Peers that do not differ are not touched, so their sessions and their endpoints, also when they
+    roamed, stay.
   - What was changed by hand is seen, shown and repaired.
   - What was applied is read back. If a step or this check fails, everything is put back as it was.
-  - Where an init system manages the interface, the service C(wg-quick@NAME) (OpenRC C(wg-quick.NAME)) is started and enabled.
-    An interface in a network namespace other than the init system's has no service.
+  - Where an init system manages the interface, the service C(wg-quick@NAME) (OpenRC C(wg-quick.NAME)) is started and
+    enabled. An interface in a network namespace other than the init system's has no service.
 requirements:
   - wireguard-tools and iproute2 on the host
   - wireguard-go where the kernel has no WireGuard
@@ -54,7 +55,8 @@ options:
     default: []
   listen_port:
     description:
-      - UDP port. If left out, the kernel chooses one when the interface comes up, and a running interface keeps its port.
+      - UDP port. If left out, the kernel chooses one when the interface comes up, and a running interface keeps its
+        port.
     type: int
   fwmark:
     description:
@@ -66,12 +68,13 @@ options:
     type: int
   table:
     description:
-      - Routing table for the routes to O(peers[].allowed_ips). V(auto) uses the main table and policy routing for a default
-        route, V(off) makes no routes, a number uses that table for all.
+      - Routing table for the routes to O(peers[].allowed_ips). V(auto) uses the main table and policy routing for a
+        default route, V(off) makes no routes, a number uses that table for all.
     type: str
     default: auto
   dns:
-    description: Addresses of name servers to use while the interface is up. Needs resolvconf, openresolv or systemd-resolved.
+    description: Addresses of name servers to use while the interface is up. Needs resolvconf, openresolv or
+      systemd-resolved.
     type: list
     elements: str
     default: []
@@ -83,8 +86,8 @@ options:
   pre_up:
     description:
       - Commands to run before the interface is created, in this order. C(%i) stands for its name.
-      - If any hook changes, the old O(pre_down) and O(post_down) and then the new O(pre_up) and O(post_up) are run while the
-        interface stays up, so that no session is lost.
+      - If any hook changes, the old O(pre_down) and O(post_down) and then the new O(pre_up) and O(post_up) are run
+        while the interface stays up, so that no session is lost.
     type: list
     elements: str
     default: []
@@ -118,10 +121,10 @@ options:
         required: true
       endpoint:
         description:
-          - C(HOST:PORT) or C([IPV6]:PORT) where the peer can be reached. It is given to a running interface only if it differs
-            from the one in the file, so a peer that roamed is not reset.
-          - A name that does not resolve is a warning. A new peer is then without endpoint until a later run, a known one
-            keeps the one that it had.
+          - C(HOST:PORT) or C([IPV6]:PORT) where the peer can be reached. It is given to a running interface only if
+            it differs from the one in the file, so a peer that roamed is not reset.
+          - A name that does not resolve is a warning. A new peer is then without endpoint until a later run, a known
+            one keeps the one that it had.
         type: str
       allowed_ips:
         description: Networks whose packets are sent to this peer and accepted from it.
@@ -190,7 +193,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 public_key:
-  description: Public key of the interface; null in check mode on a host that has no private key yet, and for O(state=absent).
+  description: Public key of the interface; null in check mode on a host that has no private key yet, and for
+    O(state=absent).
   type: str
   returned: always
   sample: o9PH4Txp2Hcr0NZ9W8eJzlIEIOrXBD0Mt0uM2hbzLVI=
@@ -204,7 +208,7 @@ steps:
     - add route 10.44.0.0/24
     - write /etc/wireguard/wg0.conf
 device:
-  description: What implements the interface. V(userspace) is a program other than wireguard-go; null if there is no interface.
+  description: What implements the interface. V(userspace) is a program other than wireguard-go; null if it is not up.
   type: str
   returned: always
   sample: kernel
@@ -219,11 +223,17 @@ import contextlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_tunnel, _resolver, _show, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import (
+    KeyFile,
+    decode_key,
+    encode_key,
+    public_key_of,
+)
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 
 HOOKS = ("pre_up", "post_up", "pre_down", "post_down")
@@ -264,14 +274,12 @@ def wanted_peer(options: dict[str, t.Any]) -> PeerSection:
         raise ValueError(f"peer {who!r}: {error}") from None
 
 
-def check_peers(peers: t.Sequence[PeerSection], own_key: str | None) -> None:
-    """What the kernel would silently drop or move is an error."""
+def check_peers(peers: t.Sequence[PeerSection]) -> None:
+    """What the kernel would silently merge or move is an error."""
     keys: dict[str, PeerSection] = {}
     networks: dict[str, PeerSection] = {}
     for peer in peers:
         who = peer.name or peer.public_key
-        if peer.public_key == own_key:
-            raise ValueError(f"peer {who!r} has the interface's own public key: leave it out")
         if peer.public_key in keys:
             raise ValueError(f"public key {peer.public_key} is given twice: give all of a peer in one entry")
         keys[peer.public_key] = peer
@@ -284,18 +292,35 @@ def check_peers(peers: t.Sequence[PeerSection], own_key: str | None) -> None:
                 )
 
 
+def check_own_key(peers: t.Sequence[PeerSection], own_key: str | None) -> None:
+    """The kernel silently drops a peer with the interface's own key."""
+    for peer in peers:
+        if peer.public_key == own_key:
+            raise ValueError(f"peer {peer.name or own_key!r} has the interface's own public key: leave it out")
+
+
 def read_key(option: str, path: str, may_be_missing: bool) -> str | None:
     """A secret from its file. Raises ValueError, which names the file and never what is in it."""
     key = KeyFile(_values.path(option, path)).private_key
     if key is None and not may_be_missing:
-        raise ValueError(f"{option} {path} does not exist on this host: create it, for instance with wirefleet.wireguard.wg_keypair")
+        raise ValueError(f"{option} {path} does not exist on this host: create it first, for instance with wg_keypair")
     return key
+
+
+def clamped(private_key: str) -> str:
+    """The same key with the bits that mean nothing set as RFC 7748, section 5, has them."""
+    raw = bytearray(decode_key(private_key))
+    raw[0] &= 248
+    raw[31] = raw[31] & 127 | 64
+    return encode_key(bytes(raw))
 
 
 def with_secrets(config: Config, params: dict[str, t.Any], check_mode: bool) -> Config:
     """The configuration with the keys that its options name; in check mode a missing one may come yet."""
     name = params["name"]
     private_key = read_key("private_key_file", params["private_key_file"] or f"/etc/wireguard/{name}.key", check_mode)
+    # The kernel keeps a private key clamped; in any other form it would seem to differ for ever.
+    private_key = private_key and clamped(private_key)
     peers = []
     for peer, options in zip(config.peers, params["peers"]):
         if options["preshared_key_file"]:
@@ -317,29 +342,37 @@ def own_public_key(run_command: RunCommand, config: Config, device) -> str | Non
 def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
     """state=present; returns the result."""
     params = module.params
-    config = _resolver.adapted(with_secrets(wanted(params), params, module.check_mode))
+    config = wanted(params)
+    check_peers(config.peers)
+    config = _resolver.adapted(with_secrets(config, params, module.check_mode))
     wants_policy = _full_tunnel.is_wanted(config.allowed_ips, config.table)
     if not module.check_mode:
         for command in ("wg", "ip"):
             if not find(command):
-                raise DeviceError(f"the command '{command}' is missing on this host: install wireguard-tools and iproute2")
+                raise DeviceError(f"the command '{command}' is missing here: install wireguard-tools and iproute2")
+        _resolver.check(config)
         if wants_policy:
-            _full_tunnel.check(module.run_command)
+            _full_tunnel.check()
     now = interface.look(wants_policy)
+    if params["enabled"] and not module.check_mode:
+        interface.check_service(now)
     public_key = own_public_key(module.run_command, config, now.device)
-    check_peers(config.peers, public_key)
+    check_own_key(config.peers, public_key)
     config, push = interface.addressed(interface.complete(config, now), now)
     desired = interface.desired(config, push, now, public_key)
     kind = now.device.kind if now.device else interface.kind_for(params["backend"])
     plan = interface.plan_present(now, config, desired, kind, params["started"], params["enabled"])
     if plan.steps and not module.check_mode:
-        interface.execute_present(plan, now, config, desired, params["started"])
+        if params["started"]:
+            interface.execute(plan, now, config, desired)
+        else:
+            interface.execute_down(plan, now)
     return {
         "changed": bool(plan.steps),
         "public_key": public_key,
-        "device": kind,
+        "device": kind if params["started"] else None,
         "steps": [step.text for step in plan.steps],
-        "diff": _show.difference(interface, now, config, desired, plan.steps),
+        **({"diff": _show.difference(interface, now, config, desired, plan.steps)} if module._diff else {}),
     }
 
 
@@ -348,13 +381,13 @@ def ensure_absent(module: AnsibleModule, interface: Interface) -> dict[str, t.An
     now = interface.look(wants_policy=True)
     plan = interface.plan_absent(now)
     if plan.steps and not module.check_mode:
-        interface.execute_down(plan)
+        interface.execute_down(plan, now)
     return {
         "changed": bool(plan.steps),
         "public_key": None,
         "device": None,
         "steps": [step.text for step in plan.steps],
-        "diff": _show.removal(interface, now, plan.steps),
+        **({"diff": _show.removal(interface, now, plan.steps)} if module._diff else {}),
     }
 
 
@@ -380,7 +413,7 @@ def argument_spec() -> dict[str, t.Any]:
         "table": {"type": "str", "default": "auto"},
         "dns": texts,
         "dns_search": texts,
-        **{hook: texts for hook in HOOKS},
+        **dict.fromkeys(HOOKS, texts),
         "peers": {"type": "list", "elements": "dict", "default": [], "options": peer},
         "enabled": {"type": "bool", "default": True},
         "started": {"type": "bool", "default": True},

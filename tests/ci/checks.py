@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -93,7 +94,7 @@ def lint() -> list[Check]:
         "ruff check": ["ruff", "check", "--output-format=concise"],
         "ruff format": ["ruff", "format", "--check", "--output-format=concise"],
         "yamllint": ["yamllint", "--strict", "."],
-        "ansible-lint": ["ansible-lint", "--offline", "--parseable"],
+        "ansible-lint": ["ansible-lint", "--offline", "--nocolor", "--format=pep8"],
         "changelog": ["antsibull-changelog", "lint"],
         "docs": ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "."],
     }
@@ -109,7 +110,7 @@ def ansible_test(core: Core, words: list[str], evidence: str, shell: Shell) -> N
     `evidence` is what it prints if it tested anything: finding nothing to test, it exits 0 as well.
     """
     home = CACHE / "ansible-test" / Path(shell.log.name).stem
-    provide_get_pip(core, home)
+    prepare_home(core, home)
     with copy_of_checkout() as tree:
         unit_requirements = tree / "tests/unit/requirements.txt"
         unit_requirements.parent.mkdir(parents=True, exist_ok=True)
@@ -120,13 +121,23 @@ def ansible_test(core: Core, words: list[str], evidence: str, shell: Shell) -> N
         raise CheckFailed("ansible-test tested nothing")
 
 
-def provide_get_pip(core: Core, home: Path) -> None:
-    """Put the stand-in where ansible-test caches its get-pip script, under the names that this core asks for."""
+def prepare_home(core: Core, home: Path) -> None:
+    """The user's settings of pip, which need not tell what it installs, and the stand-in for the get-pip script.
+
+    The stand-in lies where ansible-test caches that script, under the names that this core asks for.
+    """
+    settings = RawConfigParser()
+    settings.read([Path.home() / ".config/pip/pip.conf"])
+    settings.read_dict({"install": {"quiet": "2"}})
+    (home / ".config/pip").mkdir(parents=True, exist_ok=True)
+    with (home / ".config/pip/pip.conf").open("w") as stream:
+        settings.write(stream)
+
     internal = next(core.bin.parent.glob("lib/python*/site-packages/ansible_test/_internal/python_requirements.py"))
-    folder = home / ".ansible/test/cache"
-    folder.mkdir(parents=True, exist_ok=True)
+    downloads = home / ".ansible/test/cache"
+    downloads.mkdir(parents=True, exist_ok=True)
     for release in re.findall(r"pip='([0-9.]+)'", internal.read_text()):
-        shutil.copy(ROOT / "tests/ci/get_pip.py", folder / f"get_pip_{release.replace('.', '_')}.py")
+        shutil.copy(ROOT / "tests/ci/get_pip.py", downloads / f"get_pip_{release.replace('.', '_')}.py")
 
 
 def sanity() -> list[Check]:
@@ -158,11 +169,15 @@ def unit() -> list[Check]:
 
 
 def integration() -> list[Check]:
-    """The modules on real devices of this machine, each target in network namespaces of its own."""
+    """The modules on real devices of this machine, each target in namespaces of its own, so that two can run at a time."""
+    core = cores()[0]
     words = ["integration", "--local", "--allow-root", "--allow-destructive"]
+    targets = sorted(path.name for path in ROOT.glob("tests/integration/targets/wg_*"))
     return [
-        Check(f"integration, core {core.name}", partial(ansible_test, core, words, r"Running \S+ integration test"))
-        for core in cores()[:1]
+        Check(
+            f"integration {target}", partial(ansible_test, core, [*words, target], f"Running {target} integration test")
+        )
+        for target in targets
     ]
 
 
@@ -245,13 +260,19 @@ def check_docs(run: partial, collection: Path) -> None:
 
 
 def molecule() -> list[Check]:
-    return [Check("molecule", lambda shell: shell.run("molecule", "test", "--all"))]
+    """Each scenario builds hosts of its own, so that two can run at a time."""
+    names = [path.parent.name for path in sorted(ROOT.glob("molecule/*/molecule.yml"))]
+    return [Check(f"molecule {name}", partial(run_scenario, name)) for name in names]
 
 
-PARTS = {part.__name__: part for part in (lint, molecule, sanity, unit, integration, artefact)}
+def run_scenario(name: str, shell: Shell) -> None:
+    printed = shell.run("molecule", "test", "--scenario-name", name, NO_COLOR="1")
+    if "Molecule executed 1 scenario (1 successful)" not in printed:
+        raise CheckFailed("molecule tested nothing")
+
+
+TESTS = {part.__name__: part for part in (lint, molecule, sanity, unit, integration, artefact)}
+PARTS = TESTS | {"build": lambda: [Check("build", partial(build, destination=ROOT))]}
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["build"]:
-        print(build(Shell(sys.stderr), ROOT))
-    else:
-        sys.exit(not run_all([check for part in sys.argv[1:] or PARTS for check in PARTS[part]()]))
+    sys.exit(not run_all([check for part in sys.argv[1:] or TESTS for check in PARTS[part]()]))

@@ -22,7 +22,7 @@ from environment import CACHE, ROOT
 WORKERS = 2
 SHOWN_LINES, SHOWN_WIDTH = 300, 500
 PYTEST_CLOSING = re.compile(r"^=+ (.*\d+ (?:passed|failed|error).* in .*?) =+$", re.MULTILINE)
-MOLECULE_CLOSING = re.compile(r"^.*Molecule executed \d+ scenario.*$", re.MULTILINE | re.IGNORECASE)
+MOLECULE_CLOSING = re.compile(r"Molecule executed \d+ scenario.*$", re.MULTILINE)
 
 
 class CheckFailed(Exception):

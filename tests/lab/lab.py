@@ -38,6 +38,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 # A bare host is what an installer leaves behind; a prepared one has what the role `install` would add.
 BARE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "iproute2")
@@ -78,6 +79,21 @@ table inet nat_router {
 }
 """
 
+# The network namespace outlives a reboot of its host, what the host has put there must not.
+FORGET = """\
+for device in $(ip -o link | sed 's/^[0-9]*: \\([^:@]*\\).*/\\1/'); do
+    case $device in lo|eth*) ;; *) ip link del "$device" || true; esac  # some are the kernel's own, as sit0
+done
+for family in -4 -6; do
+    ip $family rule flush
+    ip $family rule add lookup main pref 32766
+done
+ip rule add lookup default pref 32767
+nft flush ruleset
+echo 0 > /proc/sys/net/ipv4/ip_forward
+echo 0 > /proc/sys/net/ipv6/conf/all/forwarding
+"""
+
 # Everything a container needs happens in a mount namespace of its own, which dies with it. The cgroup comes first:
 # it is the record of which processes are the lab's. Paths are relative, for mount(8) has its own idea of ":" and ",".
 ENTER_CGROUPS = """\
@@ -87,10 +103,14 @@ START_HOST = f"""\
 {ENTER_CGROUPS}\
 mount -t tmpfs tmpfs /run/systemd/nspawn
 mount -t overlay overlay -o "lowerdir=$IMAGE,upperdir=$OVERLAY/upper,workdir=$OVERLAY/work" "$OVERLAY/root"
-exec systemd-nspawn --quiet --boot --directory="$OVERLAY/root" --machine="$NAMESPACE" --hostname="$HOST" \
+until systemd-nspawn --quiet --boot --directory="$OVERLAY/root" --machine="$NAMESPACE" --hostname="$HOST" \
     --network-namespace-path="/run/netns/$NAMESPACE" --capability=CAP_NET_ADMIN --bind=/dev/net/tun \
     --register=no --keep-unit --settings=no --link-journal=no --resolv-conf=off --timezone=off \
     --system-call-filter="@keyring bpf"
+do
+    test $? = 133  # the host reboots
+    ip netns exec "$NAMESPACE" sh -euc "$FORGET"
+done
 """
 
 
@@ -107,6 +127,11 @@ def run(*command: str | Path, text: str | None = None) -> str:
     return done.stdout
 
 
+def remove(directory: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+
+
 def say(message: str) -> None:
     print(message, flush=True)
 
@@ -120,6 +145,16 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, failure: str) -> None:
@@ -138,11 +173,14 @@ def read_network(path: Path) -> dict[str, dict]:
 
     [hosts.NAME]    distribution: one of DISTRIBUTIONS; left out: no container, a namespace that answers pings
                     prepared: false for a host without WireGuard that can reach Debian's archive, and nothing else
-                    gateways: addresses of its default routes
     [routers.NAME]  outside: the segment towards which it masquerades, and from which it lets nothing in
     both            links: segment -> list of addresses with prefix length; eth0, eth1, ... in this order
+                    gateways: addresses of its default routes
     """
-    network = tomllib.loads(path.read_text())
+    try:
+        network = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise LabError(f"{path}: {error}") from None
     defaults = {
         "hosts": {"distribution": None, "prepared": True, "gateways": []},
         "routers": {"outside": None, "gateways": []},
@@ -201,7 +239,7 @@ def build_image(distribution: str, prepared: bool) -> None:
     image = image_path(distribution, prepared)
     say(f"  building the root file system {image.name} (once, about half a minute)")
     unfinished = image.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    remove(unfinished)
     packages = PREPARED_PACKAGES if prepared else BARE_PACKAGES
     run(
         "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}",
@@ -272,26 +310,30 @@ class Lab:
 
     def up(self, network: Path) -> None:
         nodes = read_network(network)
-        if self.state.exists():
-            raise LabError(f"the lab {self.name!r} is up already; first: {sys.argv[0]} down {self.name}")
+        try:
+            self.state.mkdir(mode=0o700)  # the name is ours from here on
+        except FileExistsError:
+            raise LabError(f"the lab {self.name!r} is up already; first: lab.py down {self.name}") from None
+        try:
+            self.build(nodes)
+        except BaseException:
+            self.down()
+            raise
+
+    def build(self, nodes: dict[str, dict]) -> None:
         booted = {name: host for name, host in nodes["hosts"].items() if host["distribution"]}
         say(f"lab {self.name}: {len(booted)} hosts, {len(nodes['routers'])} NAT routers")
         started = time.monotonic()
         build_images({(host["distribution"], host["prepared"]) for host in booted.values()})
-        try:
-            self.state.mkdir(mode=0o700)
-            overlays = CACHE / "lab" / self.name
-            shutil.rmtree(overlays, ignore_errors=True)  # of a lab that a reboot of the machine has ended
-            (self.state / "lab.json").write_text(json.dumps({**nodes, "overlays": str(overlays)}))
-            raise_kernel_limits()
-            self.build_network(nodes)
-            self.write_connections(booted)
-            self.wait_until_booted({name: self.start(name, host, overlays / name) for name, host in booted.items()})
-            for name in (name for name, host in booted.items() if not host["prepared"]):
-                self.open_archive(name)
-        except BaseException:
-            self.down()
-            raise
+        overlays = CACHE / "lab" / self.name
+        remove(overlays)  # of a lab that a reboot of the machine has ended
+        (self.state / "lab.json").write_text(json.dumps({**nodes, "overlays": str(overlays)}))
+        raise_kernel_limits()
+        self.build_network(nodes)
+        self.write_connections(booted)
+        self.wait_until_booted({name: self.start(name, host, overlays / name) for name, host in booted.items()})
+        for name in (name for name, host in booted.items() if not host["prepared"]):
+            self.open_archive(name)
         say(f"  all hosts answer, after {time.monotonic() - started:.1f} s; connections: {self.state}/connection.json")
 
     def build_network(self, nodes: dict[str, dict]) -> None:
@@ -377,6 +419,7 @@ class Lab:
             "OVERLAY": os.path.relpath(overlay, CACHE),
             "NAMESPACE": self.namespace(name),
             "HOST": name,
+            "FORGET": FORGET,
             "CGROUPS": " ".join(map(str, self.make_cgroup(name))),
             "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",  # /proc/sys/net is the host's own
         }
@@ -437,8 +480,10 @@ class Lab:
 
     def down(self) -> None:
         """Remove everything that bears the lab's name; nothing of it is remembered by number, so none can be stale."""
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, signal.SIG_IGN)
+        with uninterrupted():
+            self.remove_everything()
+
+    def remove_everything(self) -> None:
         unified = self.cgroups[0]
         if unified.exists():
             (unified / "cgroup.kill").write_text("1")
@@ -455,8 +500,8 @@ class Lab:
                     os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", namespace)
         with contextlib.suppress(LabError):
-            shutil.rmtree(self.described()["overlays"], ignore_errors=True)
-        shutil.rmtree(self.state, ignore_errors=True)
+            remove(Path(self.described()["overlays"]))
+        remove(self.state)
         restore_kernel_limits()
 
     def namespaces(self) -> list[str]:
@@ -464,12 +509,12 @@ class Lab:
 
     # --- looking around -----------------------------------------------------------------------------------------------
 
-    def shell(self, host: str, command: list[str]) -> int:
+    def shell(self, host: str, command: list[str]) -> NoReturn:
         described = self.described()
         if described["hosts"].get(host, {}).get("distribution"):
-            return subprocess.call(self.ssh(host, *command))
+            become(self.ssh(host, *command))
         if host in (*described["hosts"], *described["routers"]):  # a namespace only, with the machine's own files
-            return subprocess.call(["ip", "netns", "exec", self.namespace(host), *(command or ["bash"])])
+            become(["ip", "netns", "exec", self.namespace(host), *(command or ["bash"])])
         raise LabError(f"no host {host!r} in the lab {self.name!r}, only {', '.join(described['hosts'])}")
 
     def status(self) -> None:
@@ -482,7 +527,7 @@ class Lab:
         ways_out = self.ways_out()
         if ways_out:
             raise LabError("packets can leave the lab: " + "; ".join(ways_out))
-        say("no packet can leave the lab: every veth ends in one of its namespaces, and there is no other device")
+        say("no packet can leave the lab: no device is the machine's, and all ends are in the lab's namespaces")
 
     def ways_out(self) -> list[str]:
         """Devices in the lab's namespaces whose other end is not in one of them."""
@@ -491,23 +536,24 @@ class Lab:
             namespace: json.loads(run("ip", "-n", namespace, "-details", "-json", "link"))
             for namespace in self.namespaces()
         }
-        ports = {(link["ifindex"], link["link_index"]) for link in links[switch] if kind_of(link) == "veth"}
+        ports = {(link["ifindex"], link["link_index"]) for link in links[switch] if "link_netnsid" in link}
         found = []
         ends = []
         for namespace, link in [(name, link) for name in links for link in links[name]]:
-            if namespace != switch and kind_of(link) == "veth":
+            if link["link_type"] != "loopback" and "info_kind" not in link.get("linkinfo", {}):
+                found.append(f"{namespace}: {link['ifname']} is a device of the machine")
+            elif namespace != switch and "link_netnsid" in link:  # its other end is in another namespace
                 ends.append((link["link_index"], link["ifindex"]))
                 if ends[-1] not in ports:
                     found.append(f"{namespace}: {link['ifname']} ends outside")
-            elif kind_of(link) not in ("loopback", "veth", "bridge", "tun", "wireguard"):
-                found.append(f"{namespace}: {link['ifname']} is a {kind_of(link)}")
         if len(ends) != len(ports):
             found.append(f"the switch has {len(ports)} ports, but the hosts have {len(ends)} links")
         return found
 
 
-def kind_of(link: dict) -> str:
-    return "loopback" if link["link_type"] == "loopback" else link.get("linkinfo", {}).get("info_kind", "real device")
+def become(command: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    os.execvp(command[0], command)
 
 
 def main() -> int:
@@ -531,7 +577,7 @@ def main() -> int:
         elif options.command == "status":
             lab.status()
         else:
-            return lab.shell(options.host, options.arguments)
+            lab.shell(options.host, options.arguments)
     except (LabError, OSError) as problem:
         print(f"lab: {problem}", file=sys.stderr)
         return 1

@@ -68,7 +68,7 @@ def test_generated_keys_are_clamped(monkeypatch, random):
 
 
 def test_generated_keys_differ():
-    assert len({_keys.generate_private_key() for _ in range(100)}) == 100
+    assert len({_keys.generate_private_key() for _number in range(100)}) == 100
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import json
 
 import pytest
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def run_module(monkeypatch, capsys):
         arguments = {"_ansible_check_mode": check, "_ansible_diff": True, **options}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)  # from ansible-core 2.19 on
+        warnings._global_warnings.clear()  # they live as long as the process
         with pytest.raises(SystemExit):
             module.main()
         return json.loads(capsys.readouterr().out)

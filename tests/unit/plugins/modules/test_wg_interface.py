@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What wg_interface makes of its options; what it does with a device is tested on real ones (tests/integration)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _interface, _underlay, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import PeerSection
+from ansible_collections.wirefleet.wireguard.plugins.modules import wg_interface
+
+ALICE = "mqJr7x3tWy1il72N37cVaFz7Iie1o0ZGPWdejYC8Zxo="
+BOB = "Qdg0BEdk/6S+eKbth6+jVvYZtVQddPA+bNpvJygOY3I="
+PRIVATE = "aAbBcCdDeEfFgGhHiIjJkKlLmMnNoOpPqQrRsStTuUs="
+HOSTILE = "x\nPostUp = touch /tmp/owned"
+
+
+@pytest.fixture(autouse=True)
+def fresh_host(monkeypatch, tmp_path):
+    """A host without any tool, key or interface; what it would write goes to a folder of the test."""
+    for module in (_device, _interface, _underlay, _unit, wg_interface):
+        if hasattr(module, "find"):
+            monkeypatch.setattr(module, "find", lambda command: None)
+    monkeypatch.setattr(_interface, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(_interface.Interface.__init__, "__defaults__", (str(tmp_path),))
+    monkeypatch.setattr(_interface, "kernel_has_wireguard", lambda run_command: True)
+    monkeypatch.setattr(_unit, "init_system", lambda: "other")
+    monkeypatch.setattr(_underlay, "mtu", lambda *arguments: 1420)
+    return tmp_path
+
+
+def test_check_mode_on_a_host_that_has_nothing_yet(run_module, fresh_host):
+    result = run_module(
+        wg_interface,
+        check=True,
+        name="wg0",
+        private_key_file=str(fresh_host / "wg0.key"),
+        addresses=["10.44.0.1/24"],
+        peers=[{"public_key": ALICE, "name": "alice", "preshared_key_file": str(fresh_host / "psk")}],
+    )
+    assert result["changed"] is True
+    assert result["public_key"] is None
+    assert result["device"] == "kernel"
+    assert result["diff"]["before"] == ""
+    assert "PrivateKey = (on the host)\n" in result["diff"]["after"]
+    assert "PresharedKey = (on the host)\n" in result["diff"]["after"]
+    assert result["steps"][0] == "create wg0 (kernel)"
+    assert os.listdir(fresh_host) == []
+
+
+def test_a_missing_key_is_an_error_outside_of_check_mode(run_module, fresh_host):
+    result = run_module(wg_interface, name="wg0", private_key_file=str(fresh_host / "wg0.key"))
+    assert result["failed"] is True
+    assert f"private_key_file {fresh_host}/wg0.key does not exist on this host" in result["msg"]
+    assert os.listdir(fresh_host) == []
+
+
+def test_a_missing_tool_is_an_error_before_anything_changes(run_module, fresh_host):
+    (fresh_host / "wg0.key").write_text(PRIVATE + "\n")
+    result = run_module(wg_interface, name="wg0", private_key_file=str(fresh_host / "wg0.key"))
+    assert result["msg"] == "the command 'wg' is missing here: install wireguard-tools and iproute2"
+    assert os.listdir(fresh_host) == ["wg0.key"]
+
+
+def test_absent_on_a_host_that_has_nothing(run_module):
+    assert run_module(wg_interface, name="wg0", state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "wg0/../x"}, "name is 'wg0/../x': write at most 15"),
+        ({"name": HOSTILE}, "write at most 15"),
+        ({"addresses": [HOSTILE]}, "addresses: "),
+        ({"addresses": ["10.44.0.1/33"]}, "addresses: '10.44.0.1/33' has no prefix length from 0 to 32"),
+        ({"listen_port": 65536}, "listen_port is 65536: write a number from 1 to 65535"),
+        ({"mtu": 100}, "mtu is 100: write a number from 576 to 65535"),
+        ({"fwmark": HOSTILE}, "fwmark is "),
+        ({"table": "main"}, "table is 'main': write auto, off or the number"),
+        ({"dns": [HOSTILE]}, "dns is "),
+        ({"dns": ["10.44.0.53"], "dns_search": [HOSTILE]}, "dns_search is "),
+        ({"post_up": [HOSTILE]}, "post_up is "),
+        ({"pre_down": ["echo 1 # 2"]}, "pre_down is 'echo 1 # 2': wg-quick takes '#'"),
+        ({"private_key_file": "relative\nx"}, "private_key_file is "),
+        ({"peers": [{"public_key": "AAAA"}]}, "peer 'AAAA': public_key is 'AAAA'"),
+        ({"peers": [{"public_key": ALICE, "name": HOSTILE}]}, "without control characters"),
+        ({"peers": [{"public_key": ALICE, "endpoint": HOSTILE}]}, f"peer '{ALICE}': endpoint is "),
+        ({"peers": [{"public_key": ALICE, "name": "alice", "allowed_ips": [HOSTILE]}]}, "peer 'alice': allowed_ips: "),
+        ({"peers": [{"public_key": ALICE, "persistent_keepalive": -1}]}, "persistent_keepalive is -1"),
+        ({"peers": [{"public_key": ALICE}, {"public_key": ALICE}]}, f"public key {ALICE} is given twice"),
+        (
+            {
+                "peers": [
+                    {"public_key": ALICE, "name": "alice", "allowed_ips": ["10.0.0.0/8"]},
+                    {"public_key": BOB, "name": "bob", "allowed_ips": ["10.1.2.3/8"]},
+                ]
+            },
+            "10.0.0.0/8 is in allowed_ips of both 'alice' and 'bob'",
+        ),
+    ],
+)
+def test_refuses_what_cannot_be_right(run_module, fresh_host, options, message):
+    for check in (True, False):
+        (fresh_host / "wg0.key").write_text(PRIVATE + "\n")
+        defaults = {"name": "wg0", "private_key_file": str(fresh_host / "wg0.key")}
+        result = run_module(wg_interface, check=check, **{**defaults, **options})
+        assert result.get("failed") is True
+        assert message in result["msg"]
+        assert os.listdir(fresh_host) == ["wg0.key"]
+
+
+def test_options_in_normal_form():
+    params = {option: [] for option in ("dns", "dns_search", *wg_interface.HOOKS)}
+    params.update(name="wg0", listen_port=None, mtu=None, fwmark="False", table="OFF", addresses=["10.44.0.1"])
+    params["peers"] = [
+        {
+            "name": "",
+            "public_key": ALICE,
+            "endpoint": "[2001:DB8::1]:051820",
+            "allowed_ips": ["10.44.0.7/24", "10.44.0.0/24"],
+            "persistent_keepalive": None,
+            "preshared_key_file": None,
+        }
+    ]
+    config = wg_interface.wanted(params)
+    assert (config.addresses, config.fwmark, config.table) == (("10.44.0.1/32",), 0, "off")
+    assert config.peers == (PeerSection(ALICE, None, None, "[2001:db8::1]:51820", ("10.44.0.0/24",), 0),)
+
+
+def test_a_key_is_compared_as_the_kernel_keeps_it():
+    # RFC 7748, section 6.1: Alice's private key, which is not clamped
+    unclamped = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
+    assert wg_interface.clamped(unclamped) == "cAdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LGo="
+    assert wg_interface.clamped(wg_interface.clamped(unclamped)) == wg_interface.clamped(unclamped)
+
+
+def test_the_own_key_is_no_peer():
+    wg_interface.check_own_key([PeerSection(ALICE, "me")], BOB)
+    with pytest.raises(ValueError, match="peer 'me' has the interface's own public key"):
+        wg_interface.check_own_key([PeerSection(ALICE, "me")], ALICE)
