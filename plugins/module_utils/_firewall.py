@@ -178,13 +178,18 @@ def traffic(wish: _nftables.Wish, uplinks: set[str]) -> list[_filtering.Traffic]
         versions = (4, 6) if _has_global_ipv6(lambda name: name not in ("lo", wish.name)) else (4,)
         kinds.append(_filtering.Traffic("input", f"udp dport {wish.listen_port}", facts, versions, "dport"))
     versions = (4, 6) if _has_global_ipv6(lambda name: name == wish.name) else (4,)
+    others = set(os.listdir("/sys/class/net")) - {"lo", wish.name}
     for forwards, state, suffix in (
         (wish.forwards, "new", ""),
         (wish.answers(), "established", " ct state established,related"),
     ):
         for forward in forwards:
-            facts = {"iifname": {forward.source}, "oifname": {forward.target}, "ct state": {state}}
-            kinds.append(_filtering.Traffic("forward", _nftables.passing(forward) + suffix, facts, versions))
+            facts = {"ct state": {state}}
+            for fact, interface in (("iifname", forward.source), ("oifname", forward.target)):
+                facts[fact] = {interface} if interface else others
+            network = forward.sender or forward.receiver
+            rule = _nftables.passing(wish.name, forward) + suffix
+            kinds.append(_filtering.Traffic("forward", rule, facts, (network.version,) if network else versions))
     return kinds
 
 

@@ -16,21 +16,29 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _values
 ANY_INTERFACE = re.compile(r"[A-Za-z0-9_=+.:@-]{1,15}")
 
 
-class Forward(t.NamedTuple):
-    """Traffic that may pass from one interface to another, with its answers."""
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
-    source: str
-    target: str
+
+class Forward(t.NamedTuple):
+    """Traffic that may pass from one interface to another, with its answers.
+
+    ``source`` and ``target`` are interfaces, None: any but the tunnel. ``sender`` and ``receiver`` narrow it down.
+    """
+
+    source: str | None
+    target: str | None
+    sender: Network | None = None
+    receiver: Network | None = None
 
     def back(self) -> Forward:
         """The way of the answers."""
-        return Forward(self.target, self.source)
+        return Forward(self.target, self.source, self.receiver, self.sender)
 
 
 class Masquerade(t.NamedTuple):
     """Senders that leave with the address of the interface they leave by; ``target`` None: by any but the tunnel."""
 
-    source: ipaddress.IPv4Network | ipaddress.IPv6Network
+    source: Network
     target: str | None
 
 
@@ -59,29 +67,34 @@ def wish(name: str, listen_port: int | None, forward: list[dict], masquerade: li
         _values.number("listen_port", listen_port, 1, 65535)
     forwards = set()
     for number, entry in enumerate(forward):
+        option = f"forward[{number}]"
         for end in ("from", "to"):
-            _check_interface(f"forward[{number}].{end}", entry[end])
-        forwards.add(Forward(entry["from"], entry["to"]))
+            _check_interface(f"{option}.{end}", entry.get(end))
+        networks = [_network(f"{option}.{end}", entry.get(end)) for end in ("source", "destination")]
+        forwards.add(Forward(entry.get("from"), entry.get("to"), *networks))
     masquerades = set()
     for number, entry in enumerate(masquerade):
-        if entry["to"] is not None:
-            _check_interface(f"masquerade[{number}].to", entry["to"])
-        try:
-            source = ipaddress.ip_network(entry["source"])
-        except ValueError as error:
-            raise ValueError(f"masquerade[{number}].source: {error}; write a network such as 10.44.0.0/24") from None
-        masquerades.add(Masquerade(source, entry["to"]))
+        _check_interface(f"masquerade[{number}].to", entry.get("to"))
+        source = _network(f"masquerade[{number}].source", entry["source"])
+        masquerades.add(Masquerade(source, entry.get("to")))
     return Wish(
         name,
         listen_port,
-        tuple(sorted(forwards)),
+        tuple(sorted(forwards, key=lambda each: passing(name, each))),
         tuple(sorted(masquerades, key=lambda each: (each.source.version, each.source, each.target or ""))),
     )
 
 
-def _check_interface(option: str, name: str) -> None:
-    if not ANY_INTERFACE.fullmatch(name):
+def _check_interface(option: str, name: str | None) -> None:
+    if name is not None and not ANY_INTERFACE.fullmatch(name):
         raise ValueError(f"{option} is {name!r}: write the name of an interface, such as eth0")
+
+
+def _network(option: str, text: str | None) -> Network | None:
+    try:
+        return None if text is None else ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}; write a network such as 10.44.0.0/24") from None
 
 
 def table_name(name: str) -> str:
@@ -121,31 +134,42 @@ def _forward_rules(wanted: Wish) -> list[str]:
     clamp = f'oifname "{wanted.name}" tcp flags syn tcp option maxseg size set rt mtu'
     return [
         clamp,
-        *(f"{passing(forward)} counter accept" for forward in wanted.forwards),
-        *(f"{passing(forward)} ct state established,related counter accept" for forward in wanted.answers()),
+        *(f"{passing(wanted.name, forward)} counter accept" for forward in wanted.forwards),
+        *(
+            f"{passing(wanted.name, forward)} ct state established,related counter accept"
+            for forward in wanted.answers()
+        ),
     ]
 
 
-def passing(forward: Forward) -> str:
+def passing(tunnel: str, forward: Forward) -> str:
     """The part of a rule that picks what passes from one interface to the other."""
-    return f'iifname "{forward.source}" oifname "{forward.target}"'
+    parts = [_leaving_or_entering("iifname", forward.source, tunnel)]
+    parts.append(_leaving_or_entering("oifname", forward.target, tunnel))
+    parts += [_address("saddr", forward.sender)] if forward.sender else []
+    parts += [_address("daddr", forward.receiver)] if forward.receiver else []
+    return " ".join(parts)
+
+
+def _leaving_or_entering(what: str, interface: str | None, tunnel: str) -> str:
+    return f'{what} "{interface}"' if interface else f'{what} != "{tunnel}"'
 
 
 def _postrouting_rules(wanted: Wish) -> list[str]:
     rules = []
     for source, target in wanted.masquerades:
-        leaving = f'oifname "{target}"' if target else f'oifname != "{wanted.name}"'
-        rules.append(f"{_from(source)} {leaving} counter masquerade")
+        leaving = _leaving_or_entering("oifname", target, wanted.name)
+        rules.append(f"{_address('saddr', source)} {leaving} counter masquerade")
     return rules
 
 
-def _from(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
-    """The part of a rule that picks a sender, in the one form in which nft prints it."""
+def _address(field: str, network: Network) -> str:
+    """The part of a rule that picks a sender or a receiver, in the one form in which nft prints it."""
     if network.prefixlen == 0:
         return f"meta nfproto ipv{network.version}"
     family = "ip" if network.version == 4 else "ip6"
     single = network.prefixlen == network.max_prefixlen
-    return f"{family} saddr {network.network_address if single else network}"
+    return f"{family} {field} {network.network_address if single else network}"
 
 
 def transaction(wanted: Wish) -> str:

@@ -44,20 +44,24 @@ options:
     type: int
   forward:
     description:
-      - Pairs of interfaces between which traffic may pass, in the direction given. Answers may always pass.
+      - Traffic that may pass between interfaces, in the direction given. Answers may always pass.
       - The size of TCP segments into the tunnel is clamped to what fits.
     type: list
     elements: dict
     default: []
     suboptions:
       from:
-        description: Name of the interface that packets come in by.
+        description: Name of the interface that packets come in by. Left out, any but O(name).
         type: str
-        required: true
       to:
-        description: Name of the interface that they leave by.
+        description: Name of the interface that they leave by. Left out, any but O(name).
         type: str
-        required: true
+      source:
+        description: Network of the senders. Left out, any.
+        type: str
+      destination:
+        description: Network of the receivers. Left out, any.
+        type: str
   masquerade:
     description: Senders whose packets leave with the address of this host.
     type: list
@@ -103,6 +107,13 @@ EXAMPLES = r"""
       - {from: wg0, to: eth0}
     masquerade:
       - {source: 10.44.0.0/24, to: eth0}
+
+- name: Let the network reach the LAN behind this host, and the LAN the network
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    forward:
+      - {from: wg0, destination: 192.168.1.0/24}
+      - {to: wg0, source: 192.168.1.0/24}
 
 - name: Remove all of it
   wirefleet.wireguard.wg_firewall:
@@ -240,7 +251,7 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {"from": {"type": "str", "required": True}, "to": {"type": "str", "required": True}},
+                "options": {option: {"type": "str"} for option in ("from", "to", "source", "destination")},
             },
             "masquerade": {
                 "type": "list",

@@ -87,7 +87,10 @@ def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
         wish["listen_port"] = node.listen_port
     if planned.derivation.relays_for_others(node):
         wish["forward"].append({"from": node.interface, "to": node.interface})
+    for subnet in map(str, node.subnets):
+        wish["forward"] += [{"from": node.interface, "destination": subnet}, {"to": node.interface, "source": subnet}]
     if node.exit:
+        wish["forward"] += [{"from": node.interface, "source": str(prefix)} for prefix in planned.network.cidr]
         wish["masquerade"] = [{"source": str(prefix), "to": None} for prefix in planned.network.cidr]
     return wish
 

@@ -63,6 +63,21 @@ def test_both_directions_need_no_rule_for_answers():
     assert "ct state" not in text
 
 
+def test_a_lan_and_an_uplink_that_are_known_by_their_networks():
+    forward = [
+        {"from": "wg0", "destination": "192.168.1.0/24"},
+        {"to": "wg0", "source": "192.168.1.0/24"},
+        {"from": "wg0", "source": "fd44::/64"},
+    ]
+    rules = [line.strip() for line in _nftables.render(_nftables.wish("wg0", None, forward, [])).splitlines()]
+    assert sorted(rules[4:8]) == [
+        'iifname != "wg0" oifname "wg0" ip saddr 192.168.1.0/24 counter accept',
+        'iifname != "wg0" oifname "wg0" ip6 daddr fd44::/64 ct state established,related counter accept',
+        'iifname "wg0" oifname != "wg0" ip daddr 192.168.1.0/24 counter accept',
+        'iifname "wg0" oifname != "wg0" ip6 saddr fd44::/64 counter accept',
+    ]
+
+
 def test_order_of_the_options_does_not_matter():
     one = make(forward=[("wg0", "eth1"), ("eth1", "wg0")])
     other = make(forward=[("eth1", "wg0"), ("wg0", "eth1")])

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
-import multiprocessing
 import os
 import stat
 
@@ -169,8 +169,9 @@ def _append(path):
 
 def test_two_controllers_do_not_overwrite_each_other(tmp_path):
     path = str(tmp_path / FILE_NAME)
-    with multiprocessing.get_context("fork").Pool(8) as pool:
-        pool.map(_append, [path] * 100, chunksize=1)
+    # The lock is of the open folder, not of the process, so threads compete as controllers do.
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(_append, [path] * 100))
     assert len((tmp_path / FILE_NAME).read_text()) == 100
 
 

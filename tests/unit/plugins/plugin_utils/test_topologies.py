@@ -78,6 +78,20 @@ def test_internet_browsing():
     assert firewall(*planned_node(plan, "server"))["masquerade"] == [{"source": "10.0.44.0/24", "to": None}]
 
 
+def test_the_firewall_of_an_exit_and_of_the_owner_of_a_lan():
+    plan = plan_of({"gate": {"endpoint": "gate", "exit": True, "subnets": "192.168.1.0/24"}})
+    assert firewall(*planned_node(plan, "gate")) == {
+        "name": "wg0",
+        "listen_port": 51820,
+        "forward": [
+            {"from": "wg0", "destination": "192.168.1.0/24"},
+            {"to": "wg0", "source": "192.168.1.0/24"},
+            {"from": "wg0", "source": "10.44.0.0/24"},
+        ],
+        "masquerade": [{"source": "10.44.0.0/24", "to": None}],
+    }
+
+
 def test_lan_bridging():
     cities = ("montreal", "newyork", "vancouver")
     plan = plan_of(
