@@ -13,8 +13,8 @@ short_description: Plan all WireGuard networks of the inventory
 version_added: 0.1.0
 description:
   - Reads the C(wireguard_*) variables of all hosts of the inventory, whatever C(--limit) says, together with the
-    registry and the public keys that this run has seen, and derives every network from them; who peers with whom, addresses,
-    AllowedIPs, endpoints, forwarding, firewall.
+    registry and the public keys that this run has seen, and derives every network from them; who peers with whom,
+    addresses, AllowedIPs, endpoints, forwarding, firewall.
   - An inventory that cannot work is refused with all of its faults in one message.
   - Contacts no host. Writes the registry or the tree of the plan only if asked to.
   - Register the result as C(__plan_whole), where M(wirefleet.wireguard.wg_node_plan) finds it. Use C(run_once) with it.

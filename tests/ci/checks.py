@@ -169,7 +169,7 @@ def unit() -> list[Check]:
 
 
 def integration() -> list[Check]:
-    """The modules on real devices of this machine, each target in namespaces of its own, so that two can run at a time."""
+    """The modules on real devices, each target in namespaces of its own, so that two can run at a time."""
     core = cores()[0]
     words = ["integration", "--local", "--allow-root", "--allow-destructive"]
     targets = sorted(path.name for path in ROOT.glob("tests/integration/targets/wg_*"))

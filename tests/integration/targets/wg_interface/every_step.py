@@ -5,7 +5,7 @@
 """Runs wg_interface again and again, and each time kills it, or fails it, at another of its steps.
 
 After a kill the next run must repair everything; after a failure everything must be as it was before. Runs as root in a
-box (see setup_box): it makes wg0 there. Prints one line a scenario and ends with 1 at the first thing that is wrong.
+box (see setup_box), or on a host with systemd that is there for this: it makes wg0 there. Prints one line a scenario and ends with 1 at the first thing that is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 
 from ansible.module_utils import basic
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _apply, _files
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _apply, _files, _unit
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_interface
 
 KEYS = [subprocess.run(["wg", "genkey"], capture_output=True, text=True, check=True).stdout for _number in range(4)]
@@ -108,12 +108,20 @@ def at_change(number, act):
     def prepare():
         count = iter(range(10**6))
         real_init, real_write = _apply.Applier.__init__, _files.write_atomically
+        real_unit_init = _unit._Runner.__init__
+
+        def counting(run_command):
+            def counted(argv, **options):
+                reads = argv[1:2] == ["show"]
+                return act(argv) if not reads and next(count) == number else run_command(argv, **options)
+
+            return counted
 
         def init(self, run_command, *arguments):
-            def counted(argv, **options):
-                return act(argv) if next(count) == number else run_command(argv, **options)
+            real_init(self, counting(run_command), *arguments)
 
-            real_init(self, counted, *arguments)
+        def unit_init(self, run_command):
+            real_unit_init(self, counting(run_command))
 
         def write(path, *arguments):
             if next(count) == number:
@@ -121,6 +129,7 @@ def at_change(number, act):
             real_write(path, *arguments)
 
         _apply.Applier.__init__, _files.write_atomically = init, write
+        _unit._Runner.__init__ = unit_init
 
     return prepare
 
@@ -161,6 +170,9 @@ def state():
         rules = [line.split("\t")[1] for line in output("ip", family, "rule").splitlines()]
         found[f"rules {family}"] = rules
     found["nft"] = [output("nft", "list", "ruleset", family) for family in ("ip", "ip6", "inet")]
+    if os.path.isdir("/run/systemd/system"):
+        found["unit"] = output("systemctl", "show", "wg-quick@wg0", "--property=ActiveState,UnitFileState")
+        found["drop-ins"] = [files for _path, _folders, files in os.walk("/run/systemd/system") if files]
     for path in FILES:
         content = _files.read(path)
         found[path] = None if content is None else content.decode()
