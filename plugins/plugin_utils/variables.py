@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleError
+
 from .inventory import Inventory
 
 _PREFIX = "wireguard_"
@@ -38,7 +40,7 @@ def inventory_of(hostvars: t.Any, groups: t.Mapping[str, t.Sequence[str]]) -> Re
     plain = _Plain()
     variables = {
         host: {
-            str(name): plain(hostvars[host][name] if _has_template(value) else value)
+            str(name): plain(value) if not _has_template(value) else _templated(hostvars, host, name, plain)
             for name, value in of_host.items()
             if name.startswith(_PREFIX)
         }
@@ -75,6 +77,23 @@ def keys_to_come(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> bool:
         for variables in raw.values()
         for made in (variables.get(KEYPAIRS) or {}).get("results") or ()
     )
+
+
+class FailedTemplate:
+    """Stands for a value whose template fails, so that it is refused like any other value that cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __repr__(self) -> str:
+        return f"a template that fails ({self._reason})"
+
+
+def _templated(hostvars: t.Any, host: str, name: str, plain: t.Callable[[t.Any], t.Any]) -> t.Any:
+    try:
+        return plain(hostvars[host][name])
+    except AnsibleError as error:
+        return FailedTemplate(str(error.message).strip().partition("\n")[0])
 
 
 def _has_template(value: t.Any) -> bool:

@@ -3,6 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import pytest
+from ansible.errors import AnsibleUndefinedVariable
+
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
     KEYPAIRS,
     PROBE,
@@ -42,6 +47,8 @@ class HostVars:
         class Templating:
             def __getitem__(self, name):
                 outer.templated.append((host, name))
+                if "missing" in outer._raw[host][name]:
+                    raise AnsibleUndefinedVariable("'missing' is undefined\nin a file")
                 return outer._raw[host][name].replace("{{ ansible_host }}", "198.51.100.7")
 
         return Templating()
@@ -79,6 +86,21 @@ def test_only_the_collections_variables_are_read_and_only_jinja_is_templated():
     }
     assert read.plain.groups == GROUPS
     assert hostvars.templated == [("a", "wireguard_endpoint")]
+
+
+def test_a_template_that_fails_is_refused_with_host_and_variable():
+    variables = {"wireguard_endpoint": "{{ missing }}", "wireguard_cidr": "10.44.0.0/24"}
+    groups = {"all": ["a", "no node"], "wireguard": ["a"]}
+    inventory = inventory_of(HostVars({"a": variables, "no node": variables}), groups).plain
+    with pytest.raises(PlanRefusedError) as refused:
+        make_plan(inventory, {}, {})
+    assert [(fault.owner, fault.variable, fault.text) for fault in refused.value.faults] == [
+        (
+            "a",
+            "wireguard_endpoint",
+            "is a template that fails ('missing' is undefined), which is no text; write HOST, HOST:PORT or [IPV6]:PORT",
+        )
+    ]
 
 
 def test_what_hosts_share_is_turned_once():
