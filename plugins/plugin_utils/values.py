@@ -7,29 +7,25 @@ Every function takes the raw value and returns the parsed one, or raises :class:
 sentence "VARIABLE is VALUE: ..." and says what to write instead. Strings are accepted where INI inventories and
 ``-e name=value`` can give nothing else. No parsed value can hold a newline, a quote or another character that would be
 syntax in a configuration file: names, keys, endpoints and prefixes are matched as a whole against what they may be.
+What the modules on the hosts take as well is decided where they decide it (``module_utils/_values``); only the words
+of the refusal are from here.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import contextlib
 import ipaddress
 import re
 import typing as t
 
+from ..module_utils import _values
+
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Prefix = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
-# wg-quick(8): the name of the configuration file is the name of the interface; the kernel's IFNAMSIZ leaves 15 bytes.
-_INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
-# RFC 1123 labels, and the underscore that some internal zones use.
-_DNS_NAME = re.compile(
-    r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-    r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
-)
+_ENDPOINT = re.compile(r"(?P<host>\[[^\[\]]+\]|[^\[\]:\s]+)(?::(?P<port>[0-9]{1,5}))?")
 _NODE_NAME = re.compile(r"\w[\w.:@+-]{0,252}")
 _LABEL = re.compile(r"\w[\w .:@+-]{0,62}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _SHOWN = 80
@@ -115,30 +111,26 @@ def keepalive(value: object) -> int:
 
 def fwmark(value: object) -> int:
     """A 32-bit firewall mark, decimal or 0xHEX as in wg(8); 0 or ``off`` for none."""
-    if value is False or (isinstance(value, str) and value.strip().lower() in ("off", "false", "no")):
-        return 0
-    if isinstance(value, str) and re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}", value.strip()):
-        return int(value, 16)
-    return _whole(value, 0, 2**32 - 1, "firewall mark (0xHEX is possible too)")
+    if isinstance(value, (str, int)):
+        with contextlib.suppress(ValueError):
+            return _values.fwmark("off" if value is False else str(value))
+    raise ValueError("is no firewall mark; write off, a number below 4294967296 or 0x with up to 8 hexadecimal digits")
 
 
 def table(value: object) -> str:
     """wg-quick's Table: ``auto``, ``off`` or the number of a routing table. YAML 1.1 reads a bare off as false."""
-    word = "off" if value is False else str(value).strip().lower() if isinstance(value, str) else ""
-    if word in ("auto", "off"):
-        return word
-    try:
-        return str(_whole(value, 1, 2**32 - 1, "routing table"))
-    except ValueError:
-        raise ValueError("is no routing table; write auto, off or the number of a table") from None
+    if isinstance(value, (str, int)):
+        with contextlib.suppress(ValueError):
+            return _values.table("off" if value is False else str(value))
+    raise ValueError("is no routing table; write auto, off or the number of a table")
 
 
 def interface(value: object) -> str:
     """An interface name that wg-quick and the kernel both accept."""
     name = _text(value, "an interface name such as wg0")
-    if not _INTERFACE.fullmatch(name) or name in (".", ".."):
-        raise ValueError("is no interface name; write at most 15 letters, digits and _=+.- such as wg0")
-    return name
+    with contextlib.suppress(ValueError):
+        return _values.interface(name)
+    raise ValueError("is no interface name; write at most 15 letters, digits and _=+.- such as wg0")
 
 
 def node_name(value: object) -> str:
@@ -177,47 +169,33 @@ def endpoint(value: object) -> Endpoint:
     """``host``, ``host:port`` or ``[v6]:port``; see wg(8), Endpoint."""
     form = "write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820"
     text = _text(value, "HOST, HOST:PORT or [IPV6]:PORT")
-    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", text)
-    if bracketed:
-        try:
-            host = str(ipaddress.IPv6Address(bracketed[1]))
-        except ValueError:
-            raise ValueError(f"holds no IPv6 address in its brackets; {form}") from None
-        return Endpoint(host, port(bracketed[2]) if bracketed[2] else None)
-    if text.count(":") > 1:
-        raise ValueError(f"is no endpoint; an IPv6 address stands in brackets: {form}")
-    host, colon, digits = text.partition(":")
-    number = port(digits) if colon else None
-    if re.fullmatch(r"[0-9.]+", host):
-        try:
-            return Endpoint(str(ipaddress.IPv4Address(host)), number)
-        except ValueError:
-            raise ValueError(f"holds no IPv4 address; {form}") from None
-    if not _DNS_NAME.fullmatch(host):
-        raise ValueError(f"is no endpoint; {form}")
+    parts = _ENDPOINT.fullmatch(text)
+    if not parts:
+        hint = "an IPv6 address stands in brackets: " if text.count(":") > 1 else ""
+        raise ValueError(f"is no endpoint; {hint}{form}")
+    number = port(parts["port"]) if parts["port"] else None
+    try:
+        host = _values.endpoint(f"{parts['host']}:{number or 1}").rpartition(":")[0].strip("[]")
+    except ValueError:
+        what = "an IPv6 address" if parts["host"].startswith("[") else "a name or an address"
+        raise ValueError(f"holds no host where {what} belongs; {form}") from None
     return Endpoint(host, number)
 
 
 def public_key(value: object) -> str:
     """A Curve25519 key in base64: 44 characters for 32 bytes, as ``wg pubkey`` prints it."""
     text = _text(value, "the key as wg pubkey prints it")
-    try:
-        if (
-            len(base64.b64decode(text, validate=True)) == 32
-            and base64.b64encode(base64.b64decode(text)) == text.encode()
-        ):
-            return text
-    except (binascii.Error, ValueError):
-        pass
+    with contextlib.suppress(ValueError):
+        return _values.public_key(text)
     raise ValueError("is no WireGuard key; write the 44 characters that wg pubkey prints")
 
 
 def path(value: object) -> str:
     """An absolute path on the host."""
     text = _text(value, "an absolute path")
-    if not text.startswith("/") or _CONTROL.search(text) or len(text) > 4095:
-        raise ValueError("is no absolute path; write one such as /etc/wireguard/wg0.key")
-    return text
+    with contextlib.suppress(ValueError):
+        return _values.path("", text)
+    raise ValueError("is no absolute path; write one such as /etc/wireguard/wg0.key")
 
 
 def address(value: object) -> Address:
@@ -255,22 +233,20 @@ def prefix(value: object) -> Prefix:
 def hook(value: object) -> str:
     """A command of PreUp, PostUp, PreDown or PostDown: a shell line by wg-quick's design, but one line."""
     text = _text(value, "a command")
-    if not text or _CONTROL.search(text):
-        raise ValueError("is no single line; write one command on one line, several as a list")
     if "#" in text:
         raise ValueError("has a '#', where wg-quick ends the line everywhere; put the command into a script")
-    return text
+    with contextlib.suppress(ValueError):
+        return _values.command("", text)
+    raise ValueError("is no single line; write one command on one line, several as a list")
 
 
 def dns(value: object) -> str:
     """A DNS server's address or a search domain, as wg-quick's DNS takes both."""
     text = _text(value, "a DNS server's address or a search domain")
-    try:
-        return str(address(text))
-    except ValueError:
-        if re.fullmatch(r"[0-9.:]+", text) or not _DNS_NAME.fullmatch(text):
-            raise ValueError("is no DNS server's address and no search domain; write one such as 10.44.0.1") from None
-    return text
+    for read in (_values.dns, _values.domain):
+        with contextlib.suppress(ValueError):
+            return read(text)
+    raise ValueError("is no DNS server's address and no search domain; write one such as 10.44.0.1")
 
 
 def several(one: t.Callable[[object], t.Any]) -> t.Callable[[object], tuple]:

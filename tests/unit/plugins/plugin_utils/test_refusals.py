@@ -117,7 +117,7 @@ ONE_NODE = [
     ),
     (
         {"endpoint": "1.2.3.400"},
-        "web: wireguard_endpoint is '1.2.3.400', which holds no IPv4 address; "
+        "web: wireguard_endpoint is '1.2.3.400', which holds no host where a name or an address belongs; "
         "write HOST, HOST:PORT or [IPV6]:PORT such as relay1.example.net:51820",
     ),
     (
@@ -159,7 +159,7 @@ ONE_NODE = [
     ),
     (
         {"fwmark": "0xfffffffff"},
-        "web: wireguard_fwmark is '0xfffffffff', which is no firewall mark (0xHEX is possible too); write a whole number from 0 to 4294967295",
+        "web: wireguard_fwmark is '0xfffffffff', which is no firewall mark; write off, a number below 4294967296 or 0x with up to 8 hexadecimal digits",
     ),
     (
         {"post_up": "true\nfalse"},
