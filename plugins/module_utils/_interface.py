@@ -275,9 +275,6 @@ class Interface:
         old = now.config or Config()
         live_networks = [network for peer in live.peers.values() for network in peer.allowed_ips]
         own = routes_of(old.allowed_ips, old.addresses, old.table, old.fwmark or live.fwmark)
-        if now.begun:
-            begun = now.begun
-            own |= routes_of(begun.allowed_ips, begun.addresses, begun.table, begun.fwmark or live.fwmark)
         return own | routes_of(live_networks, live.addresses, old.table, live.fwmark)
 
     def _tunnel_steps(
@@ -287,7 +284,7 @@ class Interface:
             return [], []
         wanted = config is not None and _full_tunnel.is_wanted(config.allowed_ips, config.table)
         families = _full_tunnel.families_of(config.allowed_ips) if wanted else frozenset()
-        own = {mark for mark in (desired.fwmark, live.fwmark, now.config and now.config.fwmark) if mark}
+        own = {desired.fwmark, live.fwmark, now.config and now.config.fwmark}
         return _full_tunnel.steps(self.name, now.policy, desired.fwmark, families, desired.addresses, own)
 
     def _hook_changes(self, now: Now, config: Config) -> tuple[list[Step], list[Step], list[Step]]:
@@ -317,19 +314,18 @@ class Interface:
         """Take the interface down; the file stays."""
         old = now.config or now.begun or Config()
         live, prepare, finish, persist = [], [], [], []
+        if now.policy:
+            # Also what a device that is gone already has left.
+            own = {old.fwmark, now.device and now.device.fwmark}
+            live += _full_tunnel.steps(self.name, now.policy, 0, (), (), own)[1]
         if now.device:
-            networks = [network for peer in now.device.peers.values() for network in peer.allowed_ips]
             prepare += _hooks(old, self.name, "pre_down")
             live += _resolver.steps(self.name, _dns(old), ())
-            if now.policy and _full_tunnel.families_of((*networks, *old.allowed_ips)):
-                nothing = now.device._replace(fwmark=0)
-                build, clear = self._tunnel_steps(now, now.device, nothing, None)
-                live += build + clear
             live.append(Step("delete", (), f"delete {self.name}"))
             finish += _hooks(old, self.name, "post_down")
         elif now.begun:
             prepare += _hooks(now.begun, self.name, "pre_down", "post_down")
-        if self._service and now.unit and (now.unit.active or now.unit.leftover):
+        if self._service and now.unit and (now.unit.active or now.unit.failed or now.unit.leftover):
             persist.append(Step("unit", ("stop",), f"stop {self._service.name}"))
         return Plan(tuple(prepare), tuple(live), tuple(finish), tuple(persist))
 

@@ -20,6 +20,7 @@ class UnitState(t.NamedTuple):
     known: bool  # the service is installed
     enabled: bool  # starts at boot
     active: bool  # was started
+    failed: bool = False  # the last start or stop went wrong, and is remembered
     leftover: bool = False  # a killed run left something that must be removed
 
 
@@ -108,6 +109,7 @@ class Systemd:
             known=values.get("LoadState") == "loaded",
             enabled=values.get("UnitFileState") == "enabled",
             active=values.get("ActiveState") == "active",
+            failed=values.get("ActiveState") == "failed",
             leftover=os.path.exists(self._drop_in),
         )
 

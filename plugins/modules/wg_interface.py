@@ -17,6 +17,8 @@ description:
     without a restart. Peers that do not differ are not touched, so their sessions and their endpoints, also when they
     roamed, stay.
   - What was changed by hand is seen, shown and repaired.
+  - What hooks change about the device itself (peers, addresses, its rules) is taken for a change by hand, and undone by
+    the next run. Routes of hooks stay, as long as they are not to networks in O(peers[].allowed_ips).
   - What was applied is read back. If a step or this check fails, everything is put back as it was.
   - Where an init system manages the interface, the service C(wg-quick@NAME) (OpenRC C(wg-quick.NAME)) is started and
     enabled. An interface in a network namespace other than the init system's has no service.
@@ -241,7 +243,6 @@ HOOKS = ("pre_up", "post_up", "pre_down", "post_down")
 
 def wanted(params: dict[str, t.Any]) -> Config:
     """The options as a configuration, without any key. Raises ValueError for what cannot be right."""
-    _values.interface(params["name"])
     if params["listen_port"] is not None:
         _values.number("listen_port", params["listen_port"], 1, 65535)
     if params["mtu"] is not None:

@@ -254,6 +254,8 @@ def run(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
         fwmark = now.device.fwmark
         if config and _full_tunnel.is_wanted(config.allowed_ips, config.table):
             fwmark = fwmark or interface.complete(config, now).fwmark or 0
+        elif now.config and _full_tunnel.is_wanted(now.config.allowed_ips, now.config.table):
+            fwmark = now.config.fwmark or 0  # the last default route takes its mark along
         desired = desired_device(now, config, changed, removed, push, fwmark)
         live = interface.live_steps(now, now.device, desired, config)
     persist: list[Step] = []

@@ -75,6 +75,7 @@ _OF_THE_RUN = (
     "firewall",
     "install_packages",
     "verify_timeout",
+    "serial",
 )
 # What the playbooks register; nobody sets them.
 _OF_THE_PLAYBOOKS = ("info", "keypairs", "plan", "node", "ping", "matrix")

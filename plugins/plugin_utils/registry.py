@@ -65,8 +65,15 @@ class Record(t.NamedTuple):
 Registry = dict[str, dict[str, Record]]
 """{network: {node: record}}"""
 
+
+def _kind(value: object) -> str:
+    if value not in _KINDS:
+        raise ValueError(f"is no kind of node; write {', '.join(_KINDS)}")
+    return str(value)
+
+
 _READERS: dict[str, t.Callable[[object], t.Any]] = {
-    "kind": lambda value: _kind(value),
+    "kind": _kind,
     "addresses": values.several(values.address),
     "public_key": values.public_key,
     "endpoint": values.endpoint,
@@ -196,12 +203,6 @@ def _record(name: object, entry: object, path: tuple) -> Record:
         if field not in fields:
             raise _BrokenAt(path, f"the node {name} has no {field}")
     return Record(**fields)
-
-
-def _kind(value: object) -> str:
-    if value not in _KINDS:
-        raise ValueError(f"is no kind of node; write {', '.join(_KINDS)}")
-    return str(value)
 
 
 def _broken(source: str, where: str, what: str) -> str:

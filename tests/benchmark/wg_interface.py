@@ -65,7 +65,7 @@ def timed(*commands):
 
 def best(measure, times=5):
     """The fastest of several: what the machine needs when nothing else disturbs it."""
-    return min((measure() for _ in range(times)), key=lambda one: one if isinstance(one, float) else one[0])
+    return min((measure() for _attempt in range(times)), key=lambda one: one if isinstance(one, float) else one[0])
 
 
 def report(what, seconds, more=""):

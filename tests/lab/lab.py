@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: (c) 2026, wirefleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -274,9 +273,9 @@ def restore_kernel_limits() -> None:
 def cgroup_roots() -> list[Path]:
     """Where processes are grouped: the cgroup2 tree, first, and systemd's own tree where that is a version 1 one."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    version2 = [Path(where) for _dev, where, kind, *_ in mounts if kind == "cgroup2"]
+    version2 = [Path(where) for _dev, where, kind, *_rest in mounts if kind == "cgroup2"]
     systemd = [
-        Path(where) for _dev, where, kind, options, *_ in mounts if kind == "cgroup" and "name=systemd" in options
+        Path(where) for _dev, where, kind, options, *_rest in mounts if kind == "cgroup" and "name=systemd" in options
     ]
     if not version2:
         raise LabError("no cgroup2 file system is mounted (/sys/fs/cgroup or /sys/fs/cgroup/unified)")
@@ -454,7 +453,7 @@ class Lab:
                     )
                 elif logins[name].poll() is not None:
                     waiting[name] = logins.pop(name).communicate()[0]
-                    state, _, failed = waiting[name].strip().partition("\n")
+                    state, _newline, failed = waiting[name].strip().partition("\n")
                     if state == "running":
                         del waiting[name]
                     elif state == "degraded":

@@ -5,7 +5,8 @@
 """Runs wg_interface again and again, and each time kills it, or fails it, at another of its steps.
 
 After a kill the next run must repair everything; after a failure everything must be as it was before. Runs as root in a
-box (see setup_box), or on a host with systemd that is there for this: it makes wg0 there. Prints one line a scenario and ends with 1 at the first thing that is wrong.
+box (see setup_box), or on a host with systemd that is there for nothing else, since it makes wg0 there. Prints one line
+a scenario and ends with 1 at the first thing that is wrong.
 """
 
 from __future__ import annotations

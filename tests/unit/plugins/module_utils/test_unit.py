@@ -38,7 +38,7 @@ SHOW = "systemctl show wg-quick@wg0 --property=LoadState,ActiveState,UnitFileSta
     [
         ("LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n", UnitState(True, True, True)),
         ("LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\n", UnitState(True, False, False)),
-        ("LoadState=loaded\nActiveState=failed\nUnitFileState=enabled-runtime\n", UnitState(True, False, False)),
+        ("LoadState=loaded\nActiveState=failed\nUnitFileState=enabled-runtime\n", UnitState(True, False, False, True)),
         ("LoadState=not-found\nActiveState=inactive\nUnitFileState=\n", UnitState(False, False, False)),
     ],
 )

@@ -226,7 +226,8 @@ def test_a_relay_cannot_route_its_own_lan_through_another_node():
 def test_an_exhausted_cidr_is_told_once():
     hosts = {"relay": RELAY, **{f"n{number}": {} for number in range(20)}}
     assert faults_of(hosts, cidr="10.44.0.0/29") == [
-        "network wg0: wireguard_cidr 10.44.0.0/29 has no free address for n14, n15, n16, n17, n18, n19, n2, n3, n4, n5 and 5 more; use a larger prefix, or add a second one to the list"
+        "network wg0: wireguard_cidr 10.44.0.0/29 has no free address for n14, n15, n16, n17, n18, n19, n2, n3, n4, n5 and 5 more; "
+        "use a larger prefix, or add a second one to the list"
     ]
 
 

@@ -79,7 +79,8 @@ def test_nothing_yet():
         ),
         (
             TEXT.replace("kind: nat", "kind: router"),
-            "R, line 6: kind is 'router', which is no kind of node; write relay, public, nat. The registry was edited or damaged: restore it from version control",
+            "R, line 6: kind is 'router', which is no kind of node; write relay, public, nat. "
+            "The registry was edited or damaged: restore it from version control",
         ),
         (
             TEXT.replace("      kind: nat\n", ""),
