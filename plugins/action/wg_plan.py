@@ -8,7 +8,7 @@ import json
 import os
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError, named
@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         _validated, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         path = arguments["registry_file"] or default_path(task_vars.get("ansible_inventory_sources") or [], os.getcwd())
-        inventory = inventory_of(task_vars["hostvars"], task_vars["groups"])
+        inventory = inventory_of(task_vars["hostvars"], task_vars["groups"], AnsibleError)
         try:
             with RegistryFile(path) as registry_file:
                 before = registry_file.read()

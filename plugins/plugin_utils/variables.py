@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleError
-
 from .inventory import Inventory
 
 _PREFIX = "wireguard_"
@@ -34,13 +32,25 @@ class ReadInventory(t.NamedTuple):
     raw: dict[str, t.Mapping[str, t.Any]]
 
 
-def inventory_of(hostvars: t.Any, groups: t.Mapping[str, t.Sequence[str]]) -> ReadInventory:
-    """Reads the ``wireguard_*`` variables of all hosts of the inventory, whatever --limit says."""
+def inventory_of(
+    hostvars: t.Any, groups: t.Mapping[str, t.Sequence[str]], template_error: type[Exception]
+) -> ReadInventory:
+    """Reads the ``wireguard_*`` variables of all hosts of the inventory, whatever --limit says.
+
+    ``template_error`` is what a template that fails raises: a value like others that cannot be read.
+    """
     raw = {str(host): hostvars.raw_get(host) for host in groups["all"]}
     plain = _Plain()
+
+    def templated(host: str, name: str) -> t.Any:
+        try:
+            return plain(hostvars[host][name])
+        except template_error as error:
+            return FailedTemplate(str(error).strip().partition("\n")[0])
+
     variables = {
         host: {
-            str(name): plain(value) if not _has_template(value) else _templated(hostvars, host, name, plain)
+            str(name): templated(host, name) if _has_template(value) else plain(value)
             for name, value in of_host.items()
             if name.startswith(_PREFIX)
         }
@@ -87,13 +97,6 @@ class FailedTemplate:
 
     def __repr__(self) -> str:
         return f"a template that fails ({self._reason})"
-
-
-def _templated(hostvars: t.Any, host: str, name: str, plain: t.Callable[[t.Any], t.Any]) -> t.Any:
-    try:
-        return plain(hostvars[host][name])
-    except AnsibleError as error:
-        return FailedTemplate(str(error.message).strip().partition("\n")[0])
 
 
 def _has_template(value: t.Any) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from ansible.errors import AnsibleUndefinedVariable
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
@@ -15,6 +14,10 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables impo
     keys_seen,
     keys_to_come,
 )
+
+
+class TemplateError(Exception):
+    """What a template that fails raises."""
 
 
 class Vaulted:
@@ -52,7 +55,7 @@ class HostVars:
             def __getitem__(self, name):
                 outer.templated.append((host, name))
                 if "missing" in outer._raw[host][name]:
-                    raise AnsibleUndefinedVariable("'missing' is undefined\nin a file")
+                    raise TemplateError("'missing' is undefined\nin a file")
                 return outer._raw[host][name].replace("{{ ansible_host }}", "198.51.100.7")
 
         return Templating()
@@ -78,7 +81,7 @@ GROUPS = {"all": ["a", "b"], "office": ["b"]}
 
 def test_only_the_collections_variables_are_read_and_only_jinja_is_templated():
     hostvars = HostVars(RAW)
-    read = inventory_of(hostvars, GROUPS)
+    read = inventory_of(hostvars, GROUPS, TemplateError)
     assert read.plain.variables == {
         "a": {"wireguard_endpoint": "198.51.100.7:51820", "wireguard_networks": SHARED},
         "b": {
@@ -95,7 +98,7 @@ def test_only_the_collections_variables_are_read_and_only_jinja_is_templated():
 def test_a_template_that_fails_is_refused_with_host_and_variable():
     variables = {"wireguard_endpoint": "{{ missing }}", "wireguard_cidr": "10.44.0.0/24"}
     groups = {"all": ["a", "no node"], "wireguard": ["a"]}
-    inventory = inventory_of(HostVars({"a": variables, "no node": variables}), groups).plain
+    inventory = inventory_of(HostVars({"a": variables, "no node": variables}), groups, TemplateError).plain
     with pytest.raises(PlanRefusedError) as refused:
         make_plan(inventory, {}, {})
     assert [(fault.owner, fault.variable, fault.text) for fault in refused.value.faults] == [
@@ -108,7 +111,7 @@ def test_a_template_that_fails_is_refused_with_host_and_variable():
 
 
 def test_what_hosts_share_is_turned_once():
-    variables = inventory_of(HostVars(RAW), GROUPS).plain.variables
+    variables = inventory_of(HostVars(RAW), GROUPS, TemplateError).plain.variables
     assert variables["a"]["wireguard_networks"] is variables["b"]["wireguard_networks"]
 
 
@@ -138,7 +141,9 @@ def test_in_check_mode_a_key_that_would_be_made_is_a_change_to_come():
 
 
 def test_marked_texts_become_plain_ones():
-    read = inventory_of(HostVars({"a": {"wireguard_subnets": [Marked("10.1.0.0/24")]}}), {"all": ["a"]}).plain.variables
+    read = inventory_of(
+        HostVars({"a": {"wireguard_subnets": [Marked("10.1.0.0/24")]}}), {"all": ["a"]}, TemplateError
+    ).plain.variables
     assert is_plain(read["a"]["wireguard_subnets"][0])
     keys = keys_seen({"a": {PROBE: {"public_keys": {Marked("/k"): Marked("KEY")}}}})["a"]
     assert all(is_plain(text) for pair in keys.items() for text in pair)
