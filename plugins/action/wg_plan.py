@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError, named
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan, not_told
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import FileChange, PlanFolder
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import (
     RegistryError,
@@ -53,9 +53,10 @@ class ActionModule(ActionBase):
         try:
             with RegistryFile(path) as registry_file:
                 before = registry_file.read()
+                registry = parse_registry(before, path)
                 plan = make_plan(
                     inventory.plain,
-                    parse_registry(before, path),
+                    registry,
                     keys_seen(inventory.raw),
                     partial=arguments["partial_inventory"],
                     prune=arguments["prune"],
@@ -81,6 +82,7 @@ class ActionModule(ActionBase):
             keyless=plan.keyless,
             departed=plan.departed,
             unreachable_nodes=plan.unreachable,
+            not_told=not_told(plan, registry, set(task_vars["ansible_play_hosts"])) if arguments["record"] else {},
         )
         if self._task.diff:
             changed_files = [FileChange(path, before, after)] if registry_changed else []

@@ -48,6 +48,7 @@ def tools(run_command) -> dict:
         "wg_quick": find("wg-quick") is not None,
         "ip": find("ip") is not None,
         "nft": version("nft"),
+        "sysctl": find("sysctl") is not None,
         "wireguard_go": find("wireguard-go") is not None,
         "pynacl": importlib.util.find_spec("nacl") is not None,
     }

@@ -162,7 +162,7 @@ tools:
   description: The commands there are. C(wg) and C(nft) as version or null, the others as true or false.
   returned: success
   type: dict
-  sample: {wg: 1.0.20210914, wg_quick: true, ip: true, nft: 1.0.6, wireguard_go: false, pynacl: false}
+  sample: {wg: 1.0.20210914, wg_quick: true, ip: true, nft: 1.0.6, sysctl: true, wireguard_go: false, pynacl: false}
 missing_tools:
   description: The commands this collection needs on this host that are missing.
   returned: success

@@ -132,4 +132,11 @@ unreachable_nodes:
   returned: success
   type: dict
   sample: {}
+not_told:
+  description:
+    - Of hosts that are not in this run, or failed in it, the nodes whose key is new since the registry was last written
+      and which their peers must still learn by a run of those hosts. Empty unless O(record=true).
+  returned: success
+  type: dict
+  sample: {"relay1": ["laptop"]}
 """

@@ -105,6 +105,34 @@ def make_plan(
     )
 
 
+def not_told(plan: Plan, registry: Registry, reached: t.Collection[str]) -> dict[str, list[str]]:
+    """{managed host beyond this run: nodes whose new or changed key, against ``registry``, its peers must still learn}."""
+    waiting: dict[str, set[str]] = {}
+    for planned in plan.networks:
+        records = registry.get(planned.network.name, {})
+        nodes = planned.paths.nodes.values()
+        new = [node for node in nodes if node.public_key and node.public_key != _recorded_key(records, node)]
+        if not new:
+            continue
+        # A relay knows the nodes at home elsewhere by their addresses only, all others know their peers by name.
+        mark_of = {mark: node.name for node in new for mark in (node.name, *_host_prefixes(node))}
+        for node in nodes:
+            if node.name in reached or node.external or node.from_registry or not node.public_key:
+                continue
+            marks = (mark for peer in planned.derivation.peers(node) for mark in (peer["name"], *peer["allowed_ips"]))
+            if found := {mark_of[mark] for mark in marks if mark in mark_of}:
+                waiting.setdefault(node.name, set()).update(found)
+    return {host: sorted(names) for host, names in sorted(waiting.items())}
+
+
+def _recorded_key(records: t.Mapping[str, Record], node: Node) -> str | None:
+    return records[node.name].public_key if node.name in records else None
+
+
+def _host_prefixes(node: Node) -> list[str]:
+    return [f"{address}/{address.max_prefixlen}" for address in node.addresses]
+
+
 def _plan_network(
     network: Network, nodes: list[Node], records: t.Mapping[str, Record], partial: bool, faults: Faults
 ) -> NetworkPlan:
@@ -130,7 +158,7 @@ def _learn_keys(
     """Gives each node its public key: as the host says, else as the inventory, else as the registry."""
     records = registry.get(network.name, {})
     for node in nodes:
-        recorded = records[node.name].public_key if node.name in records else None
+        recorded = _recorded_key(records, node)
         found = keys.get(node.name, {}).get(node.private_key_file)
         if node.public_key and found and found != node.public_key:
             faults.add(
