@@ -143,9 +143,9 @@ def _check_unique(nodes: t.Sequence[Node], faults: Faults) -> None:
 
 def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
     unreadable = faults.owners()
-    by_name = {node.name: node for node in nodes}
-    relays = [node for node in nodes if node.relay]
-    exits = [node for node in nodes if node.exit]
+    names = {node.name for node in nodes}
+    relays = {node.name: node for node in nodes if node.relay}
+    exits = {node.name: node for node in nodes if node.exit}
     for node in nodes:
         for variable, wanted in (
             ("wireguard_relay", node.relay),
@@ -164,35 +164,24 @@ def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
                 "wireguard_lan_endpoint",
                 f"is {node.lan_endpoint}, but its site is not known; write wireguard_site too",
             )
-        if node.via is not None:
-            target = by_name.get(node.via)
-            if target is None or not target.relay or target is node:
-                what = "which is no relay" if target else "which is no node of the network"
-                faults.add(
-                    node.name,
-                    "wireguard_via",
-                    f"is {values.shown(node.via)}, {what}; {_choice('relays', relays, node)}",
-                )
-        if node.exit_via is not None:
-            target = by_name.get(node.exit_via)
-            if target is None or not target.exit or target is node:
-                what = "which is no exit" if target else "which is no node of the network"
-                faults.add(
-                    node.name,
-                    "wireguard_exit_via",
-                    f"is {values.shown(node.exit_via)}, {what}; {_choice('exits', exits, node)}",
-                )
-            elif node.via and target.relay and node.via != node.exit_via:
-                faults.add(
-                    node.name,
-                    "wireguard_via",
-                    f"is {values.shown(node.via)}, but its exit is the relay {node.exit_via}, and a node has one home "
-                    f"relay; write wireguard_via: {node.exit_via}, or leave it out",
-                )
+        for variable, name, what, able in (
+            ("wireguard_via", node.via, "relay", relays),
+            ("wireguard_exit_via", node.exit_via, "exit", exits),
+        ):
+            if name is not None and (name == node.name or name not in able):
+                reason = f"which is no {what}" if name in names else "which is no node of the network"
+                faults.add(node.name, variable, f"is {values.shown(name)}, {reason}; {_choice(f'{what}s', able, node)}")
+        if node.via and node.exit_via in relays and node.exit_via != node.via:
+            faults.add(
+                node.name,
+                "wireguard_via",
+                f"is {values.shown(node.via)}, but its exit is the relay {node.exit_via}, and a node has one home "
+                f"relay; write wireguard_via: {node.exit_via}, or leave it out",
+            )
 
 
-def _choice(what: str, nodes: t.Sequence[Node], but: Node) -> str:
-    others = [node.name for node in nodes if node is not but]
+def _choice(what: str, able: t.Iterable[str], but: Node) -> str:
+    others = [name for name in able if name != but.name]
     return f"the {what} are {named(others)}" if others else f"there are no {what} in the network"
 
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import pathlib
-import tempfile
 import typing as t
+
+from ..module_utils import _files
 
 # A dot file: Ansible never reads it as an inventory source, even where the inventory is a whole folder.
 FILE_NAME = ".wireguard-registry.yml"
@@ -45,19 +45,7 @@ class RegistryFile:
         """Replaces the file at once, keeping its mode: readers see the old text or the new one. Raises OSError."""
         mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o666 & ~_umask()
         # A link, as to a shared checkout, stays one: its target is what is replaced.
-        target = self.path.resolve()
-        descriptor, name = tempfile.mkstemp(prefix=f"{FILE_NAME}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            os.replace(name, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        _files.write_atomically(str(self.path.resolve()), text.encode(), mode)
 
     def __enter__(self) -> RegistryFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,14 @@ def test_tools(monkeypatch):
     answers = {"/usr/bin/wg": (0, "wireguard-tools v1.0.1", ""), "/usr/sbin/nft": (1, "", "what?")}
     tools = _host.tools(lambda argv: answers[argv[0]])
     assert tools.pop("pynacl") in (True, False)
-    assert tools == {"wg": "1.0.1", "wg_quick": False, "ip": True, "nft": "unknown", "sysctl": False, "wireguard_go": False}
+    assert tools == {
+        "wg": "1.0.1",
+        "wg_quick": False,
+        "ip": True,
+        "nft": "unknown",
+        "sysctl": False,
+        "wireguard_go": False,
+    }
 
 
 NOTHING = {"wg": None, "wg_quick": False, "ip": False, "nft": None, "wireguard_go": False}
