@@ -134,8 +134,8 @@ unreachable_nodes:
   sample: {}
 not_told:
   description:
-    - Of hosts that are not in this run, or failed in it, the nodes whose key is new since the registry was last written
-      and which their peers must still learn by a run of those hosts. Empty unless O(record=true).
+    - Of every host that is not in this run, or fell out of it, the peers whose key is new since the registry was last
+      written, which it must still learn by a run of its own. Empty unless O(record=true).
   returned: success
   type: dict
   sample: {"relay1": ["laptop"]}

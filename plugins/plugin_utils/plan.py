@@ -106,7 +106,10 @@ def make_plan(
 
 
 def not_told(plan: Plan, registry: Registry, reached: t.Collection[str]) -> dict[str, list[str]]:
-    """{managed host beyond this run: nodes whose new or changed key, against ``registry``, its peers must still learn}."""
+    """{host beyond ``reached``: those of its peers whose key is new or changed against ``registry``}.
+
+    What an address that moved or an endpoint that changed would change on those hosts is not told.
+    """
     waiting: dict[str, set[str]] = {}
     for planned in plan.networks:
         records = registry.get(planned.network.name, {})
