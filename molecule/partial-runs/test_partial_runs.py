@@ -164,7 +164,7 @@ def test_a_newcomer_alone(story: Story) -> None:
 
 
 def test_two_controllers_at_once(story: Story) -> None:
-    processes = [story.fleet.start(*WITH_NEWCOMER, *story.another_mtu()) for _ in range(2)]
+    processes = [story.fleet.start(*WITH_NEWCOMER, *story.another_mtu()) for _controller in range(2)]
     for run in map(story.fleet.finish, processes):
         assert "Traceback" not in run.output
         assert all(host in run.hosts("changed") | run.hosts("failed") for host in OLD)
