@@ -13,7 +13,7 @@ KEPT := HOME PATH ANSIBLE_HOME ANSIBLE_COLLECTIONS_PATH PYTHONPYCACHEPREFIX
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env $(foreach name,$(KEPT),"$(name)=$$$(name)"))
 PARTS := lint sanity unit integration artefact molecule
 
-.PHONY: help setup demo demo-shell demo-clean test $(PARTS) quick format build clean
+.PHONY: help setup demo demo-shell demo-clean test test-kernel $(PARTS) quick benchmark format build clean
 
 help:  ## this list
 	@sed -nE 's/^([^#:]+):.*  ## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -34,8 +34,15 @@ test: setup  ## every PART, two checks at a time
 $(PARTS): setup  ## one PART: lint, sanity, unit, integration, artefact or molecule
 	@$(ROOT) python tests/ci/checks.py $@
 
+test-kernel: setup  ## the integration tests on a kernel's own WireGuard; the first run builds it (5 minutes)
+	@$(ROOT) python tests/ci/checks.py kernel
+
 quick: setup  ## the unit tests on one Python, as one writes; some of them: make quick TESTS="-k relay"
 	@$(ROOT) python -m pytest -q -n 2 $(TESTS)
+
+benchmark: setup  ## how planner and modules grow with the network, as ratios of one run
+	@PYTHONPATH=$(CURDIR)/.cache/collections python tests/benchmark/planner.py
+	@$(ROOT) tests/benchmark/wg_interface.sh
 
 format: setup  ## let ruff mend what it can
 	@$(ROOT) ruff check --fix --quiet; $(ROOT) ruff format

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
+import yaml
 from environment import CACHE, PROJECT, ROOT, SETTINGS, find_pythons, virtualenv
 from runner import Check, CheckFailed, Shell, run_all
 
@@ -104,8 +105,8 @@ def lint() -> list[Check]:
 # --- ansible-test ---------------------------------------------------------------------------------------------------
 
 
-def ansible_test(core: Core, words: list[str], evidence: str, shell: Shell) -> None:
-    """Run ansible-test on a copy of the checkout, in a home of its own under .cache/.
+def ansible_test(core: Core, words: list[str], evidence: str, shell: Shell, under: Sequence[Path] = ()) -> None:
+    """Run ansible-test on a copy of the checkout, in a home of its own under .cache/; `under`, if given, runs it.
 
     `evidence` is what it prints if it tested anything: finding nothing to test, it exits 0 as well.
     """
@@ -116,7 +117,7 @@ def ansible_test(core: Core, words: list[str], evidence: str, shell: Shell) -> N
         unit_requirements.parent.mkdir(parents=True, exist_ok=True)
         unit_requirements.write_text("\n".join(PROJECT["dependency-groups"]["unit"]))
         environment = core.environment() | {"HOME": str(home)}
-        printed = shell.run("ansible-test", *words, "--color", "no", cwd=tree, **environment)
+        printed = shell.run(*under, "ansible-test", *words, "--color", "no", cwd=tree, **environment)
     if not re.search(evidence, printed) or "All targets skipped" in printed:
         raise CheckFailed("ansible-test tested nothing")
 
@@ -170,30 +171,29 @@ def unit() -> list[Check]:
 
 def integration() -> list[Check]:
     """The modules on real devices, each target in namespaces of its own, so that two can run at a time."""
-    core = cores()[0]
-    words = ["integration", "--local", "--allow-root", "--allow-destructive"]
-    targets = sorted(path.name for path in ROOT.glob("tests/integration/targets/wg_*"))
+    return [run_target("integration", target) for target in targets()]
+
+
+def kernel() -> list[Check]:
+    """What needs a host once more, on the WireGuard of a kernel that runs as a process: see tests/kernel."""
+    on_host = [target for target in targets() if "needs/root" in (target / "aliases").read_text()]
     return [
-        Check(
-            f"integration {target}", partial(ansible_test, core, [*words, target], f"Running {target} integration test")
-        )
-        for target in targets
+        run_target("kernel", target, "device under test: kernel WireGuard.*", ROOT / "tests/kernel/run")
+        for target in on_host
     ]
 
 
-# --- the artefact ---------------------------------------------------------------------------------------------------
+def targets() -> list[Path]:
+    return sorted(ROOT.glob("tests/integration/targets/wg_*"))
 
-SMALL_NETWORK = {
-    "wireguard": {
-        "vars": {"wireguard_cidr": "10.44.0.0/24"},
-        "hosts": {
-            "relay1": {"wireguard_endpoint": "relay1.example.net", "wireguard_relay": True},
-            "web1": {"wireguard_endpoint": "web1.example.net"},
-            "nas": {},
-            "laptop": {},
-        },
-    }
-}
+
+def run_target(part: str, target: Path, evidence: str = "", *under: Path) -> Check:
+    words = ["integration", "--local", "--allow-root", "--allow-destructive", target.name]
+    evidence = f"(?s){evidence}Running {target.name} integration test"
+    return Check(f"{part} {target.name}", partial(ansible_test, cores()[0], words, evidence, under=under))
+
+
+# --- the artefact ---------------------------------------------------------------------------------------------------
 
 
 def build(shell: Shell, destination: Path) -> Path:
@@ -227,11 +227,17 @@ def check_artefact(core: Core, shell: Shell) -> None:
         if surplus or list(collection.glob(".*")):
             raise CheckFailed(f"the artefact contains {sorted(surplus)} or hidden files")
 
-        check_docs(run, collection)
+        modules = sorted(path.stem for path in collection.glob("plugins/modules/[!_]*.py"))
+        if yaml.safe_load((collection / "meta/runtime.yml").read_text())["action_groups"][NAME] != modules:
+            raise CheckFailed(f"the action group of meta/runtime.yml is not {modules}")
+        check_docs(run, collection, modules)
+
+        network = yaml.safe_load((collection / "examples/smallest.yml").read_text())
+        for number, (host, variables) in enumerate(network["wireguard"]["hosts"].items(), start=1):
+            key = base64.b64encode(bytes([number] * 32)).decode()
+            network["wireguard"]["hosts"][host] = (variables or {}) | {"wireguard_public_key": key}
         inventory = place / "inventory.yml"
-        for number, variables in enumerate(SMALL_NETWORK["wireguard"]["hosts"].values(), start=1):
-            variables["wireguard_public_key"] = base64.b64encode(bytes([number] * 32)).decode()
-        inventory.write_text(json.dumps(SMALL_NETWORK))
+        inventory.write_text(yaml.safe_dump(network))
         for playbook in sorted(collection.glob("playbooks/*.yml")):
             run("ansible-playbook", "-i", inventory, "--syntax-check", f"{NAMESPACE}.{NAME}.{playbook.stem}")
         run("ansible-playbook", "-i", inventory, f"{NAMESPACE}.{NAME}.plan")
@@ -240,10 +246,10 @@ def check_artefact(core: Core, shell: Shell) -> None:
             raise CheckFailed(f"the plan playbook wrote for laptop:\n{laptop}")
 
 
-def check_docs(run: partial, collection: Path) -> None:
+def check_docs(run: partial, collection: Path, modules: list[str]) -> None:
     """ansible-doc knows every module, filter and role: it exits 0 as well when it finds none."""
     for kind, names in {
-        "module": [path.stem for path in collection.glob("plugins/modules/[!_]*.py")],
+        "module": modules,
         "filter": [path.stem for path in collection.glob("plugins/filter/[!_]*.yml")],
         "role": [path.name for path in collection.glob("roles/*")],
     }.items():
@@ -272,7 +278,7 @@ def run_scenario(name: str, shell: Shell) -> None:
 
 
 TESTS = {part.__name__: part for part in (lint, molecule, sanity, unit, integration, artefact)}
-PARTS = TESTS | {"build": lambda: [Check("build", partial(build, destination=ROOT))]}
+PARTS = TESTS | {"kernel": kernel, "build": lambda: [Check("build", partial(build, destination=ROOT))]}
 
 if __name__ == "__main__":
     sys.exit(not run_all([check for part in sys.argv[1:] or TESTS for check in PARTS[part]()]))

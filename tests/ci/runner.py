@@ -23,6 +23,7 @@ WORKERS = 2
 SHOWN_LINES, SHOWN_WIDTH = 300, 500
 PYTEST_CLOSING = re.compile(r"^=+ (.*\d+ (?:passed|failed|error).* in .*?) =+$", re.MULTILINE)
 MOLECULE_CLOSING = re.compile(r"Molecule executed \d+ scenario.*$", re.MULTILINE)
+DEVICE = re.compile(r"device under test: [^\"\n]+")
 
 
 class CheckFailed(Exception):
@@ -65,9 +66,9 @@ class Outcome:
     log: Path
 
     def closing_lines(self) -> list[str]:
-        """What the test runners said at their end."""
+        """What the test runners said at their end, and which WireGuard they tested."""
         text = self.log.read_text()
-        return PYTEST_CLOSING.findall(text) + MOLECULE_CLOSING.findall(text)
+        return PYTEST_CLOSING.findall(text) + MOLECULE_CLOSING.findall(text) + sorted(set(DEVICE.findall(text)))
 
     def count(self) -> tuple[int, int]:
         """Passed and failed: the tests of pytest one by one, any other check as one."""

@@ -31,10 +31,5 @@ ip link set under0 up
 ip link set under1 up
 ip address add 198.51.100.2/24 dev under0
 ip route add default via 198.51.100.1
-if ip link add box0 type wireguard 2>/dev/null; then
-    ip link delete box0
-    echo "the device under test is: kernel $(uname -r)"
-else
-    echo "the device under test is: wireguard-go (kernel $(uname -r) has no WireGuard)"
-fi
+bash "$(dirname "${BASH_SOURCE[0]}")/../setup_device/device.sh"
 export PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH:?is set by ansible-test}"
