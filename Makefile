@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/.cache/venv/bin:$(PATH):/usr/sbin:/sbin
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.cache/collections
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+# Else every start of Ansible would compile all of it again: twice the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The lab's hosts need root. So that .cache/ has one owner, root does all the rest too.
 KEPT := HOME PATH ANSIBLE_HOME ANSIBLE_COLLECTIONS_PATH PYTHONPYCACHEPREFIX
