@@ -151,9 +151,11 @@ def _peers(live: t.Mapping[str, Peer], desired: t.Mapping[str, Peer], text: _Tex
 
 
 def section(peer: Peer) -> str:
-    """A peer for ``wg addconf``. Everything is stated: for a peer that exists, what is not stated would stay."""
+    """A peer for ``wg addconf``. For a peer that exists, what is not stated would stay, except for its AllowedIPs; an
+    empty list of these is refused by wg 1.0.20210914."""
     lines = ["[Peer]", f"PublicKey = {peer.public_key}", f"PresharedKey = {peer.preshared_key or NO_PRESHARED_KEY}"]
-    lines.append(f"AllowedIPs = {', '.join(peer.allowed_ips)}")
+    if peer.allowed_ips:
+        lines.append(f"AllowedIPs = {', '.join(peer.allowed_ips)}")
     lines.append(f"PersistentKeepalive = {peer.persistent_keepalive or 'off'}")
     if peer.endpoint:
         lines.append(f"Endpoint = {peer.endpoint}")

@@ -49,11 +49,16 @@ def encode_key(raw: bytes) -> str:
 
 def generate_private_key() -> str:
     """A new private key in text form: 32 random bytes, clamped as RFC 7748 section 5 and ``wg genkey`` do."""
-    raw = bytearray(os.urandom(KEY_BYTES))
-    raw[0] &= 248
-    raw[31] &= 127
-    raw[31] |= 64
-    return encode_key(bytes(raw))
+    return _clamped(os.urandom(KEY_BYTES))
+
+
+def clamped(private_key: str) -> str:
+    """The same key with the bits that mean nothing set as RFC 7748, section 5, has them."""
+    return _clamped(decode_key(private_key))
+
+
+def _clamped(raw: bytes) -> str:
+    return encode_key(bytes([raw[0] & 248, *raw[1:31], raw[31] & 127 | 64]))
 
 
 def public_key_of(private_key: str, run_command, wg: str | None) -> str | None:

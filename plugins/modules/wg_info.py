@@ -158,6 +158,13 @@ public_keys:
   returned: success
   type: dict
   sample: {/etc/wireguard/wg0.key: HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=}
+key_ages:
+  description:
+    - For each of O(private_key_files) its age in days, by the time of the file's last change. Null where its public key
+      in RV(public_keys) is.
+  returned: success
+  type: dict
+  sample: {/etc/wireguard/wg0.key: 12.25}
 tools:
   description: The commands there are. C(wg) and C(nft) as version or null, the others as true or false.
   returned: success
@@ -291,6 +298,11 @@ def public_key_in(path: str, run_command) -> str | None:
     return public_key_of(file.private_key, run_command, _host.find("wg")) if file.is_right else None
 
 
+def age_in_days(path: str) -> float:
+    """The age of a file by its last change, in days, to the hundredth."""
+    return round((time.time() - os.stat(path).st_mtime) / 86400, 2)
+
+
 def live_sysctl(name: str) -> str | None:
     """The kernel's value of a sysctl, None if it has none of that name."""
     try:
@@ -331,10 +343,12 @@ def main() -> None:
     )
     tools = _host.tools(module.run_command)
     kernel_wireguard = _host.kernel_has_wireguard(module.run_command)
+    public_keys = {path: public_key_in(path, module.run_command) for path in module.params["private_key_files"]}
     module.exit_json(
         changed=False,
         interfaces=interfaces(module),
-        public_keys={path: public_key_in(path, module.run_command) for path in module.params["private_key_files"]},
+        public_keys=public_keys,
+        key_ages={path: age_in_days(path) if public_key else None for path, public_key in public_keys.items()},
         tools=tools,
         missing_tools=_host.missing_tools(tools, kernel_wireguard),
         kernel=platform.release(),

@@ -230,12 +230,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_t
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import (
-    KeyFile,
-    decode_key,
-    encode_key,
-    public_key_of,
-)
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, clamped, public_key_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 
 HOOKS = ("pre_up", "post_up", "pre_down", "post_down")
@@ -306,14 +301,6 @@ def read_key(option: str, path: str, may_be_missing: bool) -> str | None:
     if key is None and not may_be_missing:
         raise ValueError(f"{option} {path} does not exist on this host: create it first, for instance with wg_keypair")
     return key
-
-
-def clamped(private_key: str) -> str:
-    """The same key with the bits that mean nothing set as RFC 7748, section 5, has them."""
-    raw = bytearray(decode_key(private_key))
-    raw[0] &= 248
-    raw[31] = raw[31] & 127 | 64
-    return encode_key(bytes(raw))
 
 
 def with_secrets(config: Config, params: dict[str, t.Any], check_mode: bool) -> Config:

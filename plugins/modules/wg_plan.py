@@ -85,6 +85,12 @@ hosts:
   returned: success
   type: dict
   sample: {"laptop": "{...}"}
+externals:
+  description: The nodes that are not managed, sorted.
+  returned: success
+  type: list
+  elements: str
+  sample: [phone]
 networks:
   description: How many nodes each network has.
   returned: success

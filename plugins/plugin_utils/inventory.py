@@ -71,7 +71,9 @@ _OF_THE_RUN = (
     "prune",
     "partial_inventory",
     "hosts",
-    "rotate_keys",
+    "rotate_hosts",
+    "rotate_older_than",
+    "rotate_force",
     "firewall",
     "install_packages",
     "verify_timeout",
@@ -106,7 +108,8 @@ class Node:
 
     ``endpoint`` and ``lan_endpoint`` are complete, with their port. ``addresses`` are the explicit ones until
     :mod:`addresses` has added the allocated ones. ``settings`` is what only the node's own interface needs: mtu,
-    fwmark, table, dns and hooks. ``from_registry`` marks a node that this inventory does not show.
+    fwmark, table, dns and hooks. ``pinned`` says that the inventory states the key.
+    ``from_registry`` marks a node that this inventory does not show.
     """
 
     name: str
@@ -125,6 +128,7 @@ class Node:
     exit: bool = False
     exit_via: str | None = None
     public_key: str | None = None
+    pinned: bool = False
     external: bool = False
     absent: bool = False
     from_registry: bool = False
@@ -331,6 +335,7 @@ class _NodeReader:
             endpoint=_with_port(endpoint, listen_port),
             lan_endpoint=_with_port(lan_endpoint, listen_port),
             listen_port=listen_port,
+            pinned=setting("public_key") is not None,
             absent=setting("state") == "absent",
             settings={
                 name: setting(name)

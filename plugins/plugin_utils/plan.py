@@ -74,6 +74,10 @@ class Plan:
                     found.setdefault(node.name, []).append((planned, node))
         return dict(sorted(found.items()))
 
+    def externals(self) -> list[str]:
+        """The names of the nodes that are not managed, sorted."""
+        return sorted({node.name for planned in self.networks for node in planned.nodes if node.external})
+
 
 def make_plan(
     inventory: Inventory, registry: Registry, keys: Keys, *, partial: bool = False, prune: bool = False

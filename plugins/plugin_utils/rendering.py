@@ -19,7 +19,7 @@ _SYSCTL_OF_FAMILY = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"
 
 
 def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
-    """What wg_interface is to make of a node: its options by name, and the network for messages."""
+    """What wg_interface is to make of a node: its options by name; and the network, and whether its key is pinned."""
     if node.absent:
         return {
             "network": planned.network.name,
@@ -32,6 +32,7 @@ def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
         "interface": node.interface,
         "state": "present",
         "private_key_file": node.private_key_file,
+        "pinned": node.pinned,
         "addresses": planned.derivation.addresses(node),
         "listen_port": node.listen_port,
         **_settings(node),

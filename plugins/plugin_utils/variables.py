@@ -19,6 +19,8 @@ _JINJA = ("{{", "{%", "{#")
 # Where the roles leave what they saw on a host: the results of wg_info and wg_keypair.
 PROBE = "__install_probe"
 KEYPAIRS = "__keypair_results"
+# Where the rotate role leaves the results of wg_keypair for next keys.
+NEXT_KEY = "__rotate_next"
 # Where the plan role leaves the result of wg_plan.
 PLAN = "__plan_whole"
 # Where the verify role leaves the results of wg_ping.
@@ -73,6 +75,28 @@ def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str,
         if seen:
             found[host] = seen
     return found
+
+
+def next_keys(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
+    """{host: {file of its next key: public key}} of the hosts that have made one in this run."""
+    made = {host: variables.get(NEXT_KEY) or {} for host, variables in raw.items()}
+    return {
+        host: {plain_text(next_key["path"]): plain_text(next_key["public_key"])}
+        for host, next_key in made.items()
+        if next_key.get("public_key")
+    }
+
+
+def key_ages(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, float]]:
+    """{host: {key file: age in days}} of the hosts that this run has asked, from the probe."""
+    return {
+        host: {
+            plain_text(path): float(age)
+            for path, age in ((variables.get(PROBE) or {}).get("key_ages") or {}).items()
+            if age is not None
+        }
+        for host, variables in raw.items()
+    }
 
 
 def plain_text(value: t.Any) -> str:
