@@ -15,7 +15,7 @@ KEPT := HOME PATH ANSIBLE_HOME ANSIBLE_COLLECTIONS_PATH PYTHONPYCACHEPREFIX
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env $(foreach name,$(KEPT),"$(name)=$$$(name)"))
 PARTS := lint sanity unit integration artefact molecule
 
-.PHONY: help setup demo demo-shell demo-clean test test-kernel $(PARTS) quick benchmark format build clean
+.PHONY: help setup demo demo-shell demo-clean test test-kernel $(PARTS) quick benchmark benchmark-fleet format build clean
 
 help:  ## this list
 	@sed -nE 's/^([^#:]+):.*  ## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -45,6 +45,9 @@ quick: setup  ## the unit tests on one Python, as one writes; some of them: make
 benchmark: setup  ## how planner and modules grow with the network, as ratios of one run
 	@PYTHONPATH=$(CURDIR)/.cache/collections python tests/benchmark/planner.py
 	@$(ROOT) tests/benchmark/wg_interface.sh
+
+benchmark-fleet: setup  ## what site costs on 20 real SSH hosts, and the controller alone on 400 (10 minutes)
+	@$(ROOT) python tests/benchmark/ssh_fleet.py
 
 format: setup  ## let ruff mend what it can
 	@$(ROOT) ruff check --fix --quiet; $(ROOT) ruff format

@@ -12,7 +12,14 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PLAN
 
-_NOTHING: dict[str, t.Any] = {"external": False, "interfaces": [], "sysctl": [], "firewall": [], "ping": []}
+_NOTHING: dict[str, t.Any] = {
+    "kind": "left_alone",
+    "interfaces": [],
+    "sysctl": [],
+    "firewall": [],
+    "ping": [],
+    "leaving": [],
+}
 
 
 class ActionModule(ActionBase):

@@ -82,6 +82,7 @@ class ActionModule(ActionBase):
             rekeyed=[change._asdict() for change in plan.rekeyed],
             keyless=plan.keyless,
             departed=plan.departed,
+            revoking=plan.revoking(),
             unreachable_nodes=plan.unreachable,
             not_told=not_told(plan, registry, set(task_vars["ansible_play_hosts"])) if arguments["record"] else {},
         )

@@ -10,6 +10,7 @@ the same for all of them.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -165,6 +166,19 @@ class Nftables:
         """The elements of a named set or map."""
         listed = self._json("list", kind, family, table, name)["nftables"]
         return next((entry[kind].get("elem", []) for entry in listed if kind in entry), [])
+
+
+def interfaces_with_rules(run_command: RunCommand) -> list[str]:
+    """The interfaces for which anything of ours is there: a live table, or one of the files that ``apply`` removes."""
+    found = set()
+    for pattern in (RULES_FILE, f"{DROP_INS}/wireguard-{{}}.conf"):
+        before, after = pattern.split("{}")
+        found |= {path[len(before) : -len(after)] for path in glob.glob(pattern.format("*"))}
+    nft = find("nft")
+    if nft:
+        _code, out, _err = run_command([nft, "list", "tables", "inet"])
+        found |= {_nftables.interface_of(table) for table in re.findall(r"^table inet (\S+)$", out, re.MULTILINE)}
+    return sorted(filter(None, found))
 
 
 def traffic(wish: _nftables.Wish, uplinks: set[str]) -> list[_filtering.Traffic]:

@@ -104,6 +104,12 @@ def table_name(name: str) -> str:
     return "wireguard_" + name.replace("=", "/3d").replace("+", "/2b")
 
 
+def interface_of(table: str) -> str | None:
+    """The interface of a table, None for a table of others."""
+    prefix, _underscore, name = table.partition("_")
+    return name.replace("/3d", "=").replace("/2b", "+") if prefix == "wireguard" else None
+
+
 def render(wanted: Wish) -> str:
     """The table, exactly as ``nft --stateless list table`` prints it (compared: nftables 1.0.6 and 1.1.3)."""
     chains = [

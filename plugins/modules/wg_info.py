@@ -196,6 +196,12 @@ python:
   returned: success
   type: str
   sample: 3.13.5
+firewalls:
+  description: The interfaces for which M(wirefleet.wireguard.wg_firewall) has left rules or files.
+  returned: success
+  type: list
+  elements: str
+  sample: [wg0]
 sysctl:
   description: Whether the host forwards.
   returned: success
@@ -218,7 +224,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _host, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _firewall, _host, _unit
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
 
 ONLINE_SECONDS = 180
@@ -355,6 +361,7 @@ def main() -> None:
         kernel_wireguard=kernel_wireguard,
         init=_host.init_system(),
         python=platform.python_version(),
+        firewalls=_firewall.interfaces_with_rules(module.run_command),
         sysctl={"live": {name: live_sysctl(name) for name in FORWARDING}, "persisted": persisted_sysctls()},
     )
 

@@ -51,13 +51,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-external:
-  description: Whether the host is not managed; it takes part in the plan and is never contacted.
+kind:
+  description:
+    - How a rollout takes the host, which is V(relays) for a relay and V(others) for other nodes.
+    - V(leaving) is a host that is absent in some network, V(left_alone) one in no network, or an external one, which
+      takes part in the plan and is never contacted.
   returned: success
-  type: bool
-  sample: false
+  type: str
+  sample: others
 interfaces:
-  description: The options of M(wirefleet.wireguard.wg_interface) for each network that the host is in.
+  description: The options of M(wirefleet.wireguard.wg_interface) for each network that the host is in and not absent.
   returned: success
   type: list
   elements: dict
@@ -77,4 +80,10 @@ ping:
   returned: success
   type: list
   elements: dict
+leaving:
+  description: For each network in which the host is absent C(network), C(interface) and C(private_key_file).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 """

@@ -133,6 +133,15 @@ departed:
   returned: success
   type: dict
   sample: {"wg0": ["phone"]}
+revoking:
+  description:
+    - The relays, managed ones, of the networks that lose a public key with this plan, since a node departed or came
+      with another key.
+    - They should be changed before all others, so that a key that is no longer trusted has no way in.
+  returned: success
+  type: list
+  elements: str
+  sample: [relay1]
 unreachable_nodes:
   description: By network, the nodes without a path to some other node, where C(allow_unreachable) permits that.
   returned: success

@@ -78,6 +78,19 @@ class Plan:
         """The names of the nodes that are not managed, sorted."""
         return sorted({node.name for planned in self.networks for node in planned.nodes if node.external})
 
+    def revoking(self) -> list[str]:
+        """The relays that we manage, in networks that lose a key, since a node departed or came with another one."""
+        losing = {*self.departed, *(change.network for change in self.rekeyed)}
+        return sorted(
+            {
+                node.name
+                for planned in self.networks
+                if planned.network.name in losing
+                for node in planned.paths.relays
+                if not (node.external or node.from_registry)
+            }
+        )
+
 
 def make_plan(
     inventory: Inventory, registry: Registry, keys: Keys, *, partial: bool = False, prune: bool = False

@@ -20,17 +20,9 @@ _SYSCTL_OF_FAMILY = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"
 
 def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
     """What wg_interface is to make of a node: its options by name; and the network, and whether its key is pinned."""
-    if node.absent:
-        return {
-            "network": planned.network.name,
-            "interface": node.interface,
-            "state": "absent",
-            "private_key_file": node.private_key_file,
-        }
     return {
         "network": planned.network.name,
         "interface": node.interface,
-        "state": "present",
         "private_key_file": node.private_key_file,
         "pinned": node.pinned,
         "addresses": planned.derivation.addresses(node),
@@ -72,18 +64,12 @@ def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
 
 def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:
     """{kernel parameter: value} that a node needs for what it forwards; empty for everyone else."""
-    return (
-        {}
-        if node.absent
-        else {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
-    )
+    return {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
 
 
 def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
     """What wg_firewall is to allow: the listen port where others reach the node first, and what it forwards."""
     wish: dict[str, t.Any] = {"name": node.interface, "listen_port": None, "forward": [], "masquerade": []}
-    if node.absent:
-        return wish
     if node.endpoint or node.lan_endpoint:
         wish["listen_port"] = node.listen_port
     if planned.derivation.relays_for_others(node):
@@ -99,24 +85,42 @@ def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
 def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
     """All that the roles need to know of one host, in every network that it is in.
 
-    ``interfaces`` are options of wg_interface, ``sysctl`` [{interface, name, value}], ``firewall`` options of
-    wg_firewall, ``ping`` [{network, interface, targets}].
+    ``kind`` is how a rollout takes it, ``interfaces`` are options of wg_interface, ``sysctl``
+    [{interface, name, value}], ``firewall`` options of wg_firewall, ``ping`` [{network, interface, targets}], and
+    ``leaving`` [{network, interface, private_key_file}] of the networks in which it is absent.
     """
+    present = [(planned, node) for planned, node in parts if not node.absent]
     return {
-        "external": any(node.external for _planned, node in parts),
-        "interfaces": [interface(planned, node) for planned, node in parts],
+        "kind": _kind([node for _planned, node in parts]),
+        "interfaces": [interface(planned, node) for planned, node in present],
         "sysctl": [
             {"interface": node.interface, "name": name, "value": value}
-            for planned, node in parts
+            for planned, node in present
             for name, value in sysctl(planned, node).items()
         ],
-        "firewall": [firewall(planned, node) for planned, node in parts],
+        "firewall": [firewall(planned, node) for planned, node in present],
         "ping": [
             {"interface": node.interface, "network": planned.network.name, "targets": planned.derivation.pings(node)}
+            for planned, node in present
+        ],
+        "leaving": [
+            {
+                "network": planned.network.name,
+                "interface": node.interface,
+                "private_key_file": node.private_key_file,
+            }
             for planned, node in parts
-            if not node.absent
+            if node.absent
         ],
     }
+
+
+def _kind(nodes: t.Sequence[Node]) -> str:
+    if any(node.external for node in nodes):
+        return "left_alone"
+    if any(node.absent for node in nodes):
+        return "leaving"
+    return "relays" if any(node.relay for node in nodes) else "others"
 
 
 def plan_files(plan: Plan) -> dict[str, str]:

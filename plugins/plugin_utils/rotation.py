@@ -65,7 +65,7 @@ def plan_rotation(wish: Wish, seen: Seen, interfaces: Interfaces, externals: t.C
     rotation = Rotation({}, {}, {}, {}, {})
     for host in sorted(wish.hosts):
         for interface in interfaces(host) or () if host in seen.reached else ():
-            if interface["state"] == "present" and wish.network in (None, interface["network"]):
+            if wish.network in (None, interface["network"]):
                 _rotate(host, interface, wish, seen, interfaces, externals, rotation)
     count = {
         (host, interface["network"]): len(interface.get("peers", ()))
@@ -115,7 +115,7 @@ def _rotate(
 def _tell(peer: str, network: str, node: str, key: str, interfaces: Interfaces, rotation: Rotation) -> None:
     """Has ``peer`` announce the next key of ``node``, if it knows the present one."""
     for theirs in interfaces(peer) or ():
-        if theirs["network"] == network and theirs["state"] == "present":
+        if theirs["network"] == network:
             present = next((entry["public_key"] for entry in theirs["peers"] if entry["name"] == node), None)
             if present:
                 part = rotation.hosts.setdefault(peer, {"interface": theirs["interface"], "peers": []})

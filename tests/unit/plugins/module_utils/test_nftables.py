@@ -95,6 +95,8 @@ def test_table_names_are_safe_and_unique():
     tables = [_nftables.table_name(name) for name in names]
     assert len(set(tables)) == len(names)
     assert tables[:3] == ["wireguard_wg0", "wireguard_a/3db", "wireguard_a/2bb"]
+    assert [_nftables.interface_of(table) for table in tables] == names
+    assert _nftables.interface_of("filter") is None
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ class Host:
         return self.systemctl(words)
 
     def nft(self, words, rest, data):
+        if words == "list tables inet":
+            return 0, "".join(f"table inet {table}\n" for table in self.tables), ""
         if words == "--json --terse list ruleset":
             if self.others is None:
                 return 1, "", "Error: JSON support not compiled-in"
@@ -122,6 +124,23 @@ def test_present(run_module, host):
     )
     assert host.active
     assert host.link.is_symlink()
+
+
+def test_what_is_left_of_an_interface_is_found_whatever_it_is(run_module, host):
+    assert _firewall.interfaces_with_rules(host.run) == []
+    run_module(wg_firewall, **RELAY)
+    assert _firewall.interfaces_with_rules(host.run) == ["wg0"]
+    host.drop_in.unlink()
+    host.rules_file.unlink()
+    host.tables["filter"] = ""
+    assert _firewall.interfaces_with_rules(host.run) == ["wg0"]
+    del host.tables["wireguard_wg0"]
+    assert _firewall.interfaces_with_rules(host.run) == []
+    host.rules_file.touch()
+    assert _firewall.interfaces_with_rules(host.run) == ["wg0"]
+    host.rules_file.unlink()
+    host.drop_in.touch()
+    assert _firewall.interfaces_with_rules(host.run) == ["wg0"]
 
 
 def test_a_second_run_issues_no_changing_command(run_module, host):

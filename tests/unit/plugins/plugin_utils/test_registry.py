@@ -152,6 +152,21 @@ def test_absent_nodes_are_no_accident_however_many():
     assert len(plan.departed["wg0"]) == 19
 
 
+def test_the_relays_of_a_network_that_loses_a_key_go_first():
+    relay2, foreign = ({"relay": True, "endpoint": f"198.51.100.{number}"} for number in (2, 3))
+    hosts = {**HOSTS, "relay2": relay2, "foreign": {**foreign, "external": True}}
+    before = plan_of(hosts).registry
+    assert plan_of(hosts, registry=before).revoking() == []
+    assert plan_of({**hosts, "new": {}}, registry=before).revoking() == []
+    deleted = {name: settings for name, settings in hosts.items() if name != "n01"}
+    assert plan_of(deleted, registry=before).revoking() == ["relay", "relay2"]
+    assert plan_of({**hosts, "n01": {"state": "absent"}}, registry=before).revoking() == ["relay", "relay2"]
+    rekeyed = plan_of({**hosts, "n01": {"public_key": key_of("another")}}, registry=before)
+    assert rekeyed.revoking() == ["relay", "relay2"]
+    # That the relay itself leaves is no reason for it to go first.
+    assert plan_of({**hosts, "relay": {"state": "absent"}}, registry=before).revoking() == ["relay2"]
+
+
 def test_a_partial_inventory_drops_nothing():
     before = {**plan_of(HOSTS).registry, "office": plan_of({"x": RELAY}).registry["wg0"]}
     plan = plan_of({"n01": {}}, registry=before, partial=True)

@@ -9,7 +9,12 @@ import pytest
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.inventory import Inventory
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import firewall, interface, sysctl
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import (
+    firewall,
+    host_slice,
+    interface,
+    sysctl,
+)
 from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import (
     FULL,
     key_of,
@@ -223,8 +228,22 @@ def test_ipv6_inside_and_underneath():
 def test_an_external_node_is_planned_like_others_and_an_absent_one_leaves():
     plan = plan_of({**TWO_RELAYS, "phone": {"external": True, "via": "relay1"}, "old": {"state": "absent"}})
     assert "phone" in peers_of(plan, "relay1") and "old" not in peers_of(plan, "relay1")
-    assert interface(*planned_node(plan, "old"))["state"] == "absent"
     assert "old" not in plan.registry["wg0"]
+    parts = {name: host_slice(part) for name, part in plan.hosts().items()}
+    assert parts["old"]["leaving"] == [
+        {"network": "wg0", "interface": "wg0", "private_key_file": "/etc/wireguard/wg0.key"}
+    ]
+    assert [parts["old"][what] for what in ("interfaces", "sysctl", "firewall", "ping")] == [[], [], [], []]
+    assert parts["web"]["leaving"] == []
+    assert {name: part["kind"] for name, part in parts.items()} == {
+        "relay1": "relays",
+        "relay2": "relays",
+        "a": "others",
+        "b": "others",
+        "web": "others",
+        "phone": "left_alone",
+        "old": "leaving",
+    }
 
 
 def test_hosts_without_a_key_are_left_out_and_told():
