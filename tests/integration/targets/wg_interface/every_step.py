@@ -12,14 +12,17 @@ a way and ends with 1 at the first thing that is wrong.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _apply, _files, _unit
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_interface
@@ -81,10 +84,6 @@ WAYS = (
 NOT_UNDONE = ("nothing", "stopped")
 
 
-class Killed(Exception):
-    """The child process was killed where it should be."""
-
-
 def run_command(_module, argv, data=None, binary_data=False):
     """Does for the module what Ansible's own does, without the copy of the whole process that precedes each command
     there: that is most of the time these tests take under User-Mode Linux."""
@@ -95,59 +94,63 @@ def run_command(_module, argv, data=None, binary_data=False):
     return done.returncode, done.stdout, done.stderr
 
 
-def run(options, prepare=None):
-    """Run the module in a child process, changed by ``prepare``; its result."""
-    reader, writer = os.pipe()
+def run(options):
+    """Run the module in this process; its result."""
+    printed = io.StringIO()
+    with (
+        patch_module_args({"name": "wg0", **options}),
+        mock.patch.object(basic.AnsibleModule, "run_command", run_command),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        wg_interface.main()
+    return json.loads(printed.getvalue())
+
+
+def is_killed(options, number):
+    """Run the module in a process of its own that is killed at a change; False if there are not so many changes."""
     child = os.fork()
     if child == 0:
-        os.close(reader)
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": {"name": "wg0", **options}}).encode()
-        basic._ANSIBLE_PROFILE = "legacy"
-        basic.AnsibleModule.run_command = run_command
-        if prepare:
-            prepare()
-        with os.fdopen(writer, "w") as out, contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-            wg_interface.main()
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as result:
-        text = result.read()
+        with at_change(number, kill):
+            result = run(options)
+        os._exit(1 if result.get("failed") else 0)
     _pid, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        raise Killed
-    return json.loads(text)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        sys.exit(f"the module failed without being killed at change {number} of {options}")
+    return os.WIFSIGNALED(status)
 
 
+@contextlib.contextmanager
 def at_change(number, act):
-    """``prepare`` that replaces the change number ``number`` (a command or a write) by ``act``; counts from 0."""
+    """Do ``act`` in the place of the change with this number (a command or a write); counts from 0."""
+    count = itertools.count()
+    real_init, real_write = _apply.Applier.__init__, _files.write_atomically
+    real_unit_init = _unit._Runner.__init__
 
-    def prepare():
-        count = iter(range(10**6))
-        real_init, real_write = _apply.Applier.__init__, _files.write_atomically
-        real_unit_init = _unit._Runner.__init__
+    def counting(run_command):
+        def counted(argv, **options):
+            reads = argv[1:2] == ["show"]
+            return act(argv) if not reads and next(count) == number else run_command(argv, **options)
 
-        def counting(run_command):
-            def counted(argv, **options):
-                reads = argv[1:2] == ["show"]
-                return act(argv) if not reads and next(count) == number else run_command(argv, **options)
+        return counted
 
-            return counted
+    def init(self, run_command, *arguments):
+        real_init(self, counting(run_command), *arguments)
 
-        def init(self, run_command, *arguments):
-            real_init(self, counting(run_command), *arguments)
+    def unit_init(self, run_command):
+        real_unit_init(self, counting(run_command))
 
-        def unit_init(self, run_command):
-            real_unit_init(self, counting(run_command))
+    def write(path, *arguments):
+        if next(count) == number:
+            act([path])
+        real_write(path, *arguments)
 
-        def write(path, *arguments):
-            if next(count) == number:
-                act([path])
-            real_write(path, *arguments)
-
-        _apply.Applier.__init__, _files.write_atomically = init, write
-        _unit._Runner.__init__ = unit_init
-
-    return prepare
+    with (
+        mock.patch.object(_apply.Applier, "__init__", init),
+        mock.patch.object(_unit._Runner, "__init__", unit_init),
+        mock.patch.object(_files, "write_atomically", write),
+    ):
+        yield
 
 
 def kill(_argv):
@@ -225,15 +228,11 @@ def kill_at_every_change(ends, wanted):
     kills = dict.fromkeys(ends, 0)
     for number in itertools.count():
         for start, end in (ends, ends[::-1]):
-            way = f"{start} -> {end}, killed at change {number}"
-            try:
-                result = run(STATES[end], at_change(number, kill))
-            except Killed:
+            if is_killed(STATES[end], number):
                 kills[end] += 1
+                way = f"{start} -> {end}, killed at change {number}"
                 expect(way, "repaired", wanted[end], reach(end))
                 expect(way, "second run", {"changed": False}, run(STATES[end]))
-            else:
-                expect(way, "not killed", {"failed": False}, {"failed": False, **result})
         if number > max(kills.values()):
             break
     return kills
@@ -244,7 +243,8 @@ def fail_at_every_change(start, end, changes, wanted):
     failures = 0
     for number in range(changes):
         way = f"{start} -> {end}, change {number} made to fail"
-        result = run(STATES[end], at_change(number, fail))
+        with at_change(number, fail):
+            result = run(STATES[end])
         if not result.get("failed"):
             # A hook that takes down may fail; what it leaves is not ours to clear.
             reach("nothing")
