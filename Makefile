@@ -30,14 +30,14 @@ demo-shell:  ## a shell on a host of the demo: make demo-shell HOST=laptop
 demo-clean:  ## remove the demo's hosts and networks
 	@$(ROOT) python tests/lab/lab.py down demo
 
-test: setup  ## every PART, two checks at a time
+test: setup  ## every PART and test-kernel, two checks at a time
 	@$(ROOT) python tests/ci/checks.py
 
 $(PARTS): setup  ## one PART: lint, sanity, unit, integration, artefact or molecule
 	@$(ROOT) python tests/ci/checks.py $@
 
 test-kernel: setup  ## the integration tests on a kernel's own WireGuard; the first run builds it (5 minutes)
-	@$(ROOT) python tests/ci/checks.py kernel
+	@$(ROOT) python tests/ci/checks.py kernel_build kernel
 
 quick: setup  ## the unit tests on one Python, as one writes; some of them: make quick TESTS="-k relay"
 	@$(ROOT) python -m pytest -q -n 2 $(TESTS)

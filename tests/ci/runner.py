@@ -84,7 +84,7 @@ def run_all(checks: list[Check]) -> bool:
     The first failure keeps everything from starting that has not started yet.
     """
     outcomes: list[Outcome] = []
-    width = max(len(check.name) for check in checks)
+    width = max((len(check.name) for check in checks), default=0)
 
     def run(check: Check) -> None:
         if any(outcome.fault for outcome in outcomes):

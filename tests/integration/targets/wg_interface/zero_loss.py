@@ -43,8 +43,7 @@ for name in a b; do
     ip netns add $name
     ip link add to-$name type veth peer name eth0 netns $name
     ip link set to-$name up
-    ip link add wg$name type wireguard 2>/dev/null || ip netns exec $name wireguard-go wg$name 2>/dev/null
-    if ip link show wg$name >/dev/null 2>&1; then ip link set wg$name netns $name; fi
+    ip -n $name link add wg$name type wireguard 2>/dev/null || ip netns exec $name wireguard-go wg$name 2>/dev/null
     ip -n $name link set lo up
     ip -n $name link set eth0 up
 done
