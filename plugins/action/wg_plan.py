@@ -24,7 +24,6 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering impo
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
     inventory_of,
     keys_seen,
-    keys_to_come,
 )
 
 _ARGUMENTS = {
@@ -62,7 +61,7 @@ class ActionModule(ActionBase):
                     prune=arguments["prune"],
                 )
                 after = render_registry(plan.registry)
-                registry_changed = arguments["record"] and (after != before or keys_to_come(inventory.raw))
+                registry_changed = arguments["record"] and after != before
                 if registry_changed and not self._task.check_mode:
                     registry_file.write(after)
             folder = PlanFolder(arguments["output_dir"]) if arguments["output_dir"] else None

@@ -87,7 +87,7 @@ def difference(
     """The steps from ``live`` to ``desired`` in their order: those that make what is new, then those that clear what is
     old. None if nothing differs.
 
-    Of ``desired`` these mean "leave it as it is": a private key of None (of what is to be made in check mode), a listen
+    Of ``desired`` these mean "leave it as it is": a private key of None, a listen
     port of 0, an MTU of 0, an endpoint of None. So a peer's endpoint is pushed only if the caller asks for it.
     A route that is not desired goes only if it is in ``removable_routes``: others are hooks' or people's.
     ``labels`` (public key -> name) make texts readable. The device's name, kind and public key are not compared.

@@ -144,3 +144,13 @@ class KeyFile:
     def is_right(self) -> bool:
         """Whether wg_keypair would leave all as it is: a key, of mode 0600, owned by us, in a right directory."""
         return self.exists and self.mode == MODE and self.owner == os.geteuid() and self.directory_is_right
+
+
+def key_to_come(host: str) -> str:
+    """In the place of a public key that nobody can know in check mode, since the run itself would make it."""
+    return f"({host} has no key yet)"
+
+
+def is_key_to_come(public_key: str) -> bool:
+    """Whether this is a text of ``key_to_come``."""
+    return public_key.startswith("(") and public_key.endswith(" has no key yet)")

@@ -20,7 +20,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick impo
     render,
 )
 
-# In the place of a preshared key that is not there yet (check mode): it is equal to none.
+# In the place of a secret that is not there yet (check mode): it is equal to none.
 NOT_YET = "(not yet there)"
 # Steps that show in no line of the format
 UNSEEN = ("ip4", "ip6", "nft", "write", "unit", "command", "delete")

@@ -118,7 +118,9 @@ options:
         description: Name for people, a comment in the file.
         type: str
       public_key:
-        description: Public key of the peer.
+        description:
+          - Public key of the peer.
+          - In check mode also C((HOST has no key yet\)), for a key that the run itself would make.
         type: str
         required: true
       endpoint:
@@ -230,13 +232,18 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_t
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, clamped, public_key_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import (
+    KeyFile,
+    clamped,
+    is_key_to_come,
+    public_key_of,
+)
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 
 HOOKS = ("pre_up", "post_up", "pre_down", "post_down")
 
 
-def wanted(params: dict[str, t.Any]) -> Config:
+def wanted(params: dict[str, t.Any], check_mode: bool = False) -> Config:
     """The options as a configuration, without any key. Raises ValueError for what cannot be right."""
     if params["listen_port"] is not None:
         _values.number("listen_port", params["listen_port"], 1, 65535)
@@ -250,17 +257,18 @@ def wanted(params: dict[str, t.Any]) -> Config:
         table=_values.table(params["table"]),
         dns=tuple(map(_values.dns, params["dns"])),
         dns_search=tuple(map(_values.domain, params["dns_search"])),
-        peers=tuple(map(wanted_peer, params["peers"])),
+        peers=tuple(wanted_peer(options, check_mode) for options in params["peers"]),
         **{hook: tuple(_values.command(hook, command) for command in params[hook]) for hook in HOOKS},
     )
 
 
-def wanted_peer(options: dict[str, t.Any]) -> PeerSection:
+def wanted_peer(options: dict[str, t.Any], check_mode: bool = False) -> PeerSection:
     """One peer, without its preshared key. Raises ValueError, which names the peer."""
     who = options["name"] or options["public_key"]
+    to_come = check_mode and is_key_to_come(options["public_key"])
     try:
         return PeerSection(
-            public_key=_values.public_key(options["public_key"]),
+            public_key=options["public_key"] if to_come else _values.public_key(options["public_key"]),
             name=_values.line("name", options["name"]) if options["name"] else None,
             endpoint=_values.endpoint(options["endpoint"]) if options["endpoint"] else None,
             allowed_ips=_values.networks("allowed_ips", options["allowed_ips"]),
@@ -308,7 +316,7 @@ def with_secrets(config: Config, params: dict[str, t.Any], check_mode: bool) -> 
     name = params["name"]
     private_key = read_key("private_key_file", params["private_key_file"] or f"/etc/wireguard/{name}.key", check_mode)
     # The kernel keeps a private key clamped; in any other form it would seem to differ for ever.
-    private_key = private_key and clamped(private_key)
+    private_key = clamped(private_key) if private_key else _show.NOT_YET
     peers = []
     for peer, options in zip(config.peers, params["peers"]):
         if options["preshared_key_file"]:
@@ -320,7 +328,7 @@ def with_secrets(config: Config, params: dict[str, t.Any], check_mode: bool) -> 
 
 def own_public_key(run_command: RunCommand, config: Config, device) -> str | None:
     """The public half of the private key, from the device if that has the same key already."""
-    if config.private_key is None:
+    if config.private_key == _show.NOT_YET:
         return None
     if device and device.private_key == config.private_key:
         return device.public_key
@@ -330,7 +338,7 @@ def own_public_key(run_command: RunCommand, config: Config, device) -> str | Non
 def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
     """state=present; returns the result."""
     params = module.params
-    config = wanted(params)
+    config = wanted(params, module.check_mode)
     check_peers(config.peers)
     config = _resolver.adapted(with_secrets(config, params, module.check_mode))
     wants_policy = _full_tunnel.is_wanted(config.allowed_ips, config.table)

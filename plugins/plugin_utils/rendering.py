@@ -9,6 +9,7 @@ import json
 import typing as t
 
 from ..module_utils import _nftables, _wg_quick
+from ..module_utils._keys import key_to_come
 from .inventory import Node
 from .picture import mermaid
 from .plan import NetworkPlan, Plan
@@ -44,7 +45,7 @@ def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in _settings(node).items()}
     peers = [
         _wg_quick.PeerSection(
-            public_key=peer["public_key"] or f"({peer['name']} has no key yet)",
+            public_key=peer["public_key"] or key_to_come(peer["name"]),
             name=peer["name"],
             endpoint=peer["endpoint"],
             allowed_ips=tuple(peer["allowed_ips"]),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._keys import key_to_come
 from .inventory import Inventory
 
 _PREFIX = "wireguard_"
@@ -64,13 +65,16 @@ def inventory_of(
 
 
 def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
-    """{host: {key file: public key}} of the hosts that this run has asked, from the probe and from wg_keypair."""
+    """{host: {key file: public key}} of the hosts that this run has asked, from the probe and from wg_keypair.
+
+    In check mode a key that the run would make is told as ``key_to_come``: the plan is made as if it were there.
+    """
     found: dict[str, dict[str, str]] = {}
     for host, variables in raw.items():
         keys = dict((variables.get(PROBE) or {}).get("public_keys") or {})
         for made in (variables.get(KEYPAIRS) or {}).get("results") or ():
             if made.get("path"):
-                keys[made["path"]] = made.get("public_key")
+                keys[made["path"]] = made.get("public_key") or (made.get("changed") and key_to_come(host))
         seen = {plain_text(path): plain_text(key) for path, key in keys.items() if key}
         if seen:
             found[host] = seen
@@ -102,15 +106,6 @@ def key_ages(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, 
 def plain_text(value: t.Any) -> str:
     """A text as Python's own string. ansible-core 2.17 marks texts by a subclass whose ``str()`` is marked again."""
     return str.__str__(value) if isinstance(value, str) else str(value)
-
-
-def keys_to_come(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> bool:
-    """Whether some host would make a key outside of check mode, in which nobody can know its public key yet."""
-    return any(
-        made.get("path") and made.get("changed") and not made.get("public_key")
-        for variables in raw.values()
-        for made in (variables.get(KEYPAIRS) or {}).get("results") or ()
-    )
 
 
 class FailedTemplate:

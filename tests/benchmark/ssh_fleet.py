@@ -217,6 +217,7 @@ def measure_controller() -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)
     parts = sys.argv[1:] or ["controller", "fleet"]
     if "controller" in parts:
         measure_controller()

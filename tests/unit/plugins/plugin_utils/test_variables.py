@@ -12,7 +12,6 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables impo
     PROBE,
     inventory_of,
     keys_seen,
-    keys_to_come,
 )
 
 
@@ -132,14 +131,13 @@ def test_keys_come_from_the_probe_and_from_new_key_pairs():
     ) == {"old": {"/k": "OLD"}, "new": {"/k": "NEW"}}
 
 
-def test_in_check_mode_a_key_that_would_be_made_is_a_change_to_come():
-    def host(**result):
-        return {"a": {KEYPAIRS: {"results": [{"path": "/k", **result}]}}}
+def test_in_check_mode_a_key_that_would_be_made_stands_in_the_plan_as_one_to_come():
+    def seen(**result):
+        return keys_seen({"a": {KEYPAIRS: {"results": [{"path": "/k", **result}]}}})
 
-    assert keys_to_come(host(changed=True, public_key=None))
-    assert not keys_to_come(host(changed=True, public_key="NEW"))
-    assert not keys_to_come(host(changed=False, public_key="OLD"))
-    assert not keys_to_come({"a": {KEYPAIRS: {"results": [{"skipped": True}]}}, "b": {}})
+    assert seen(changed=True, public_key=None) == {"a": {"/k": "(a has no key yet)"}}
+    assert seen(changed=True, public_key="NEW") == {"a": {"/k": "NEW"}}
+    assert seen(changed=False, public_key="OLD") == {"a": {"/k": "OLD"}}
 
 
 def test_marked_texts_become_plain_ones():
