@@ -5,6 +5,7 @@
 
 Pings go on throughout, 20 a second. Between nodes that keep their keys, and over relays that keep theirs, none is
 lost; where a key changes, at most two seconds of them are, and that is measured for every chapter.
+Preshared keys come first, so that each new key that shakes hands proves that both ends have the same.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from fleet import Fleet, Run
 
 PUBLIC = {"public-server1", "public-server2"}
@@ -37,13 +39,14 @@ PINGS = {
 
 
 class Story:
-    """The fleet, whose keys a chapter may change, whose it must, and which files it may leave."""
+    """The fleet, whose keys a chapter may change, whose it must, which files it may leave, and who is away in it."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.may_rotate: set[str] = set()
         self.must_rotate: set[str] = set()
         self.leftovers: set[str] = set()
+        self.away: set[str] = set()
 
     def keys(self) -> dict[str, str]:
         """{node: its public key}, by the registry, which `Fleet.observe` compares with the hosts."""
@@ -54,9 +57,30 @@ class Story:
         chosen = ("-e", f"wireguard_rotate_hosts={hosts}", *WITHOUT_VERIFY, *arguments)
         return self.fleet.run(*chosen, playbook="rotate", **how)
 
+    def preshared_keys(self) -> dict[frozenset[str], str | None]:
+        """{pair of peers: the preshared key that both have on their devices and in their files}."""
+        names = {key: node for node, key in self.keys().items()}
+        found: dict[tuple[str, str], str | None] = {}
+        for host in ALL:
+            for line in self.fleet.ssh(host, "wg show wg0 preshared-keys").splitlines():
+                peer, key = line.split()
+                found[host, names[peer]] = None if key == "(none)" else key
+            in_file = self.fleet.ssh(host, "sed -n 's/^PresharedKey = //p' /etc/wireguard/wg0.conf").split()
+            assert sorted(in_file) == sorted(key for (one, _peer), key in found.items() if one == host and key)
+        assert all(found[one, other] == key for (other, one), key in found.items())
+        return {frozenset(pair): key for pair, key in found.items()}
+
+    def ask_for_preshared_keys(self, wanted: bool) -> None:
+        """Write it in the inventory, as a user does."""
+        path = self.fleet.project / "inventory.yml"
+        inventory = yaml.safe_load(path.read_text())
+        inventory["wireguard"]["vars"]["wireguard_preshared_keys"] = wanted
+        path.write_text(yaml.safe_dump(inventory))
+
     def secrets(self) -> set[str]:
-        """All private keys, without the last character, which is the same for all."""
-        return {self.fleet.ssh(host, "cat /etc/wireguard/wg0.key").strip().rstrip("=") for host in ALL}
+        """All private and preshared keys, without the last character, which is the same for all."""
+        private = {self.fleet.ssh(host, "cat /etc/wireguard/wg0.key").strip() for host in ALL}
+        return {key.rstrip("=") for key in (*private, *self.preshared_keys().values()) if key}
 
     def converged(self) -> None:
         """A plain run finds nothing to do."""
@@ -76,7 +100,7 @@ def story() -> Story:
 @pytest.fixture(autouse=True)
 def nobody_is_lost(story: Story, request: pytest.FixtureRequest) -> Iterator[None]:
     before, keys = story.fleet.observe(sorted(ALL)), story.keys()
-    story.may_rotate = story.must_rotate = story.leftovers = set()
+    story.may_rotate = story.must_rotate = story.leftovers = story.away = set()
     yield
     time.sleep(1)
     after = story.fleet.observe(sorted(ALL))
@@ -90,7 +114,28 @@ def nobody_is_lost(story: Story, request: pytest.FixtureRequest) -> Iterator[Non
     print(f"\nchapter {request.node.name}: rotated {sorted(rotated)}, pings lost {lost}")
     for ping, (_address, depends) in PINGS.items():
         assert after[ping[0]].pings[ping[1]].silent < 2, ping
-        assert lost[ping] <= MOST_LOST * len(depends & (rotated | story.may_rotate)), ping
+        assert depends & story.away or lost[ping] <= MOST_LOST * len(depends & (rotated | story.may_rotate)), ping
+
+
+def changed(before: dict[frozenset[str], str | None], after: dict[frozenset[str], str | None]) -> set[frozenset[str]]:
+    """The pairs that have another preshared key."""
+    return {pair for pair in after if after[pair] != before[pair]}
+
+
+def test_preshared_keys_for_some_then_for_all(story: Story) -> None:
+    assert set(story.preshared_keys().values()) == {None}
+    story.ask_for_preshared_keys(True)
+    some = {"laptop", "public-server1"}
+    run = story.fleet.run("--limit", ",".join(some), *WITHOUT_VERIFY)
+    assert (run.code, run.hosts("changed")) == (0, some)
+    assert {pair for pair, key in story.preshared_keys().items() if key} == {frozenset(some)}
+    predicted = story.fleet.run("--check", *WITHOUT_VERIFY)
+    run = story.fleet.run("-e", "wireguard_serial=1", *WITHOUT_VERIFY)
+    assert (run.code, run.hosts("changed")) == (0, ALL)
+    assert predicted.hosts("changed") == ALL
+    keys = story.preshared_keys()
+    assert len(set(keys.values()) - {None}) == len(keys) == 7
+    story.converged()
 
 
 def test_one_behind_nat(story: Story) -> None:
@@ -170,18 +215,49 @@ def test_the_controller_is_killed(story: Story, moment: str, again: str) -> None
         assert story.fleet.run(*WITHOUT_VERIFY).code == 0
 
 
+def test_new_preshared_keys_where_both_ends_are_reached(story: Story) -> None:
+    before = story.preshared_keys()
+    with story.fleet.cut_off("public-server2"):
+        run = story.fleet.run("-e", "wireguard_rotate_preshared_keys=true", *WITHOUT_VERIFY)
+    assert run.hosts("unreachable") == {"public-server2"}
+    after = story.preshared_keys()
+    assert changed(before, after) == {pair for pair in after if "public-server2" not in pair}
+    assert None not in after.values()
+
+
+def test_a_reinstalled_host_gets_new_preshared_keys(story: Story) -> None:
+    story.must_rotate = story.away = {"phone"}
+    before = story.preshared_keys()
+    story.fleet.ssh("phone", "systemctl disable -q --now wg-quick@wg0; rm -f /etc/wireguard/*")
+    assert story.fleet.run(*WITHOUT_VERIFY).code == 0
+    after = story.preshared_keys()
+    assert changed(before, after) == {pair for pair in after if "phone" in pair}
+    assert None not in after.values()
+
+
 def test_no_secret_leaves_its_host(story: Story, tmp_path: Path) -> None:
     story.must_rotate = ALL
     secrets = story.secrets()
-    run = story.rotate("all", "-vvv", "--diff", *ALL_AT_ONCE, ANSIBLE_LOG_PATH=str(tmp_path / "log"))
+    talkative = {"ANSIBLE_VERBOSITY": "3", "ANSIBLE_DIFF_ALWAYS": "1", "ANSIBLE_LOG_PATH": str(tmp_path / "log")}
+    run = story.rotate("all", *ALL_AT_ONCE, **talkative)
     assert run.code == 0
     secrets |= story.secrets()
-    assert len(secrets) == 2 * len(ALL)
-    places = [
-        run.output,
-        *(path.read_text() for folder in (tmp_path, story.fleet.project) for path in folder.iterdir()),
-    ]
+    renewed = story.fleet.run("-e", "wireguard_rotate_preshared_keys=true", *WITHOUT_VERIFY, **talkative)
+    assert renewed.code == 0
+    secrets |= story.secrets()
+    assert len(secrets) == 2 * len(ALL) + 2 * 7
+    files = (path.read_text() for folder in (tmp_path, story.fleet.project) for path in folder.iterdir())
+    places = [run.output, renewed.output, *files]
     # What is looked for would be found: the public keys are.
     assert all(any(key in place for place in places) for key in story.keys().values())
     assert [secret for secret in secrets if any(secret in place for place in places)] == []
+    story.converged()
+
+
+def test_preshared_keys_off_again(story: Story) -> None:
+    story.ask_for_preshared_keys(False)
+    assert story.fleet.run("--limit", "laptop", *WITHOUT_VERIFY).hosts("changed") == set()
+    assert None not in story.preshared_keys().values()
+    assert story.fleet.run(*WITHOUT_VERIFY).code == 0
+    assert set(story.preshared_keys().values()) == {None}
     story.converged()

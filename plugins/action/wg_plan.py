@@ -77,6 +77,7 @@ class ActionModule(ActionBase):
             registry_file=path,
             hosts={host: json.dumps(host_slice(parts)) for host, parts in plan.hosts().items()},
             externals=plan.externals(),
+            preshared=[planned.network.name for planned in plan.networks if planned.network.preshared_keys],
             networks={planned.network.name: len(planned.paths.nodes) for planned in plan.networks},
             rekeyed=[change._asdict() for change in plan.rekeyed],
             keyless=plan.keyless,

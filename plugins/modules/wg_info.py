@@ -158,6 +158,13 @@ public_keys:
   returned: success
   type: dict
   sample: {/etc/wireguard/wg0.key: HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=}
+preshared_keys:
+  description:
+    - For each interface with a configuration file, of those peers that have a preshared key in it, the fingerprint of
+      that key. Two ends of a tunnel that have one key have one fingerprint, and nothing else can be told from it.
+  returned: success
+  type: dict
+  sample: {wg0: {HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=: 0f343b0931126a20f133d67c2b018a3b}}
 key_ages:
   description:
     - For each of O(private_key_files) its age in days, by the time of the file's last change. Null where its public key
@@ -224,7 +231,14 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _firewall, _host, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
+    _device,
+    _firewall,
+    _host,
+    _sealing,
+    _unit,
+    _wg_quick,
+)
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
 
 ONLINE_SECONDS = 180
@@ -304,6 +318,24 @@ def public_key_in(path: str, run_command) -> str | None:
     return public_key_of(file.private_key, run_command, _host.find("wg")) if file.is_right else None
 
 
+def preshared_key_fingerprints() -> dict[str, dict[str, str]]:
+    """For each configuration file the fingerprints of its preshared keys, by the peers' public keys."""
+    before, after = CONFIG_FILE.split("{}")
+    found = {}
+    for path in sorted(glob.glob(CONFIG_FILE.format("*"))):
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                text = file.read()
+            # Large files are parsed only if there is something to find.
+            peers = _wg_quick.parse(text).peers if "PresharedKey" in text else ()
+            found[path[len(before) : -len(after)]] = {
+                peer.public_key: _sealing.fingerprint(peer.preshared_key) for peer in peers if peer.preshared_key
+            }
+        except (ValueError, OSError):
+            continue  # a file that others wrote, and that wg_interface will speak of
+    return found
+
+
 def age_in_days(path: str) -> float:
     """The age of a file by its last change, in days, to the hundredth."""
     return round((time.time() - os.stat(path).st_mtime) / 86400, 2)
@@ -354,6 +386,7 @@ def main() -> None:
         changed=False,
         interfaces=interfaces(module),
         public_keys=public_keys,
+        preshared_keys=preshared_key_fingerprints(),
         key_ages={path: age_in_days(path) if public_key else None for path, public_key in public_keys.items()},
         tools=tools,
         missing_tools=_host.missing_tools(tools, kernel_wireguard),

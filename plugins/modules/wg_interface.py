@@ -141,6 +141,12 @@ options:
       preshared_key_file:
         description: File on the host that holds a preshared key for this peer.
         type: path
+  keep_preshared_keys:
+    description:
+      - Whether peers without O(peers[].preshared_key_file) keep the preshared key that they have, if any. Otherwise it
+        is taken off.
+    type: bool
+    default: false
   enabled:
     description: Whether the interface comes up at boot.
     type: bool
@@ -231,7 +237,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_tunnel, _resolver, _show, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface, Now
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import (
     KeyFile,
     clamped,
@@ -326,6 +332,15 @@ def with_secrets(config: Config, params: dict[str, t.Any], check_mode: bool) -> 
     return config._replace(private_key=private_key, peers=tuple(peers))
 
 
+def with_kept_keys(config: Config, now: Now) -> Config:
+    """The configuration with the preshared keys that peers have, on the device or else in the file."""
+    kept = {peer.public_key: peer.preshared_key for peer in now.config.peers} if now.config else {}
+    if now.device:
+        kept.update({key: peer.preshared_key for key, peer in now.device.peers.items()})
+    peers = (peer._replace(preshared_key=peer.preshared_key or kept.get(peer.public_key)) for peer in config.peers)
+    return config._replace(peers=tuple(peers))
+
+
 def own_public_key(run_command: RunCommand, config: Config, device) -> str | None:
     """The public half of the private key, from the device if that has the same key already."""
     if config.private_key == _show.NOT_YET:
@@ -350,6 +365,8 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
         if wants_policy:
             _full_tunnel.check()
     now = interface.look(wants_policy)
+    if params["keep_preshared_keys"]:
+        config = with_kept_keys(config, now)
     if params["enabled"] and not module.check_mode:
         interface.check_service(now)
     public_key = own_public_key(module.run_command, config, now.device)
@@ -411,6 +428,7 @@ def argument_spec() -> dict[str, t.Any]:
         "dns_search": texts,
         **dict.fromkeys(HOOKS, texts),
         "peers": {"type": "list", "elements": "dict", "default": [], "options": peer},
+        "keep_preshared_keys": {"type": "bool", "default": False, "no_log": False},
         "enabled": {"type": "bool", "default": True},
         "started": {"type": "bool", "default": True},
         "backend": {"type": "str", "choices": ["auto", "kernel", "wireguard-go"], "default": "auto"},

@@ -91,6 +91,12 @@ externals:
   type: list
   elements: str
   sample: [phone]
+preshared:
+  description: The networks whose pairs of peers have preshared keys.
+  returned: success
+  type: list
+  elements: str
+  sample: [wg0]
 networks:
   description: How many nodes each network has.
   returned: success

@@ -26,6 +26,7 @@ _WHOLE_NETWORK: dict[str, tuple[Reader, t.Any]] = {
     "cidr": (values.several(values.prefix), ()),
     "topology": (values.topology, "auto"),
     "allow_unreachable": (values.boolean, False),
+    "preshared_keys": (values.boolean, False),
 }
 # Settings that a network sets for its nodes, and a flat variable or an override for one of them.
 _PER_INTERFACE: dict[str, tuple[Reader, t.Any]] = {
@@ -74,6 +75,7 @@ _OF_THE_RUN = (
     "rotate_hosts",
     "rotate_older_than",
     "rotate_force",
+    "rotate_preshared_keys",
     "firewall",
     "install_packages",
     "verify_timeout",
@@ -88,7 +90,8 @@ _KNOWN = frozenset((*_OF_NETWORK, *_PER_NODE, *_OF_THE_RUN, *_OF_THE_PLAYBOOKS, 
 class Network:
     """One WireGuard overlay.
 
-    ``cidr`` are its prefixes in the order written, ``topology`` is auto, hub or mesh.
+    ``cidr`` are its prefixes in the order written, ``topology`` is auto, hub or mesh, ``preshared_keys`` whether
+    each pair of peers has one.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Network:
     cidr: tuple[values.Prefix, ...]
     topology: str = "auto"
     allow_unreachable: bool = False
+    preshared_keys: bool = False
 
     def cidr_of(self, address: values.Address) -> values.Prefix | None:
         """The prefix of the network that holds ``address``."""

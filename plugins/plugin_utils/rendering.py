@@ -20,12 +20,13 @@ _SYSCTL_OF_FAMILY = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"
 
 
 def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
-    """What wg_interface is to make of a node: its options by name; and the network, and whether its key is pinned."""
+    """What wg_interface is to make of a node: its options by name; and of its network and its keys what others ask."""
     return {
         "network": planned.network.name,
         "interface": node.interface,
         "private_key_file": node.private_key_file,
         "pinned": node.pinned,
+        "preshared_keys": planned.network.preshared_keys,
         "addresses": planned.derivation.addresses(node),
         "listen_port": node.listen_port,
         **_settings(node),

@@ -22,6 +22,9 @@ PROBE = "__install_probe"
 KEYPAIRS = "__keypair_results"
 # Where the rotate role leaves the results of wg_keypair for next keys.
 NEXT_KEY = "__rotate_next"
+# Where the preshared role leaves the results of wg_preshared.
+PRESHARED_OFFERS = "__preshared_offers"
+PRESHARED_ACCEPTS = "__preshared_accepts"
 # Where the plan role leaves the result of wg_plan.
 PLAN = "__plan_whole"
 # Where the verify role leaves the results of wg_ping.
@@ -101,6 +104,30 @@ def key_ages(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, 
         }
         for host, variables in raw.items()
     }
+
+
+def preshared_keys_told(
+    raw: t.Mapping[str, t.Mapping[str, t.Any]],
+) -> tuple[dict[str, dict], dict[str, dict], dict[str, dict]]:
+    """What the hosts that were asked use, have offered, and have accepted; each as {host: {interface: {peer: ...}}}."""
+    in_use, offered, accepted = {}, {}, {}
+    for host, variables in raw.items():
+        probe = variables.get(PROBE) or {}
+        if "preshared_keys" in probe:
+            in_use[host] = {
+                plain_text(interface): {plain_text(peer): plain_text(mark) for peer, mark in keys.items()}
+                for interface, keys in probe["preshared_keys"].items()
+            }
+        for made in (variables.get(PRESHARED_OFFERS) or {}).get("results") or ():
+            offered.setdefault(host, {})[plain_text(made["interface"])] = {
+                plain_text(offer["public_key"]): {name: plain_text(offer[name]) for name in ("sealed", "fingerprint")}
+                for offer in made["offered"]
+            }
+        for opened in (variables.get(PRESHARED_ACCEPTS) or {}).get("results") or ():
+            accepted.setdefault(host, {})[plain_text(opened["interface"])] = {
+                plain_text(one["public_key"]): plain_text(one["fingerprint"]) for one in opened["accepted"]
+            }
+    return in_use, offered, accepted
 
 
 def plain_text(value: t.Any) -> str:

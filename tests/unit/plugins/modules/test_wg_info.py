@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _host, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._sealing import fingerprint
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_info
 
 PRIVATE = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
@@ -183,3 +186,23 @@ def test_a_host_without_any_tool(run_module, host, monkeypatch):
     assert result["missing_tools"] == ["wg", "wg-quick", "ip", "wireguard-go"]
     assert result["tools"]["wg"] is None
     assert result["kernel_wireguard"] is False
+
+
+def test_preshared_keys_are_told_by_fingerprint(run_module, host):
+    folder = host()
+    key = "b" * 42 + "A="
+    (folder / "wg0.conf").write_text(f"[Interface]\n[Peer]\nPublicKey = {key}\nPresharedKey = {PRESHARED}\n")
+    (folder / "wg1.conf").write_text("[Interface]\n")
+    (folder / "odd.conf").write_text("PresharedKey\n")
+    result = run_module(wg_info)
+    assert result["preshared_keys"] == {"wg0": {key: fingerprint(PRESHARED)}, "wg1": {}}
+    assert PRESHARED not in str(result)
+
+
+def test_the_age_of_a_key(run_module, host):
+    path = host() / "wg0.key"
+    path.write_text(PRIVATE)
+    path.chmod(0o600)
+    os.utime(path, (NOW - 90 * 86400, NOW - 90 * 86400))
+    result = run_module(wg_info, private_key_files=[str(path), "/nowhere/wg0.key"])
+    assert result["key_ages"] == {str(path): 90.0, "/nowhere/wg0.key": None}

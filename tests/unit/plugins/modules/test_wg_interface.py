@@ -11,7 +11,7 @@ import os
 import pytest
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _interface, _underlay, _unit
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import PeerSection
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_interface
 
 ALICE = "mqJr7x3tWy1il72N37cVaFz7Iie1o0ZGPWdejYC8Zxo="
@@ -143,3 +143,18 @@ def test_the_own_key_is_no_peer():
     wg_interface.check_own_key([PeerSection(ALICE, "me")], BOB)
     with pytest.raises(ValueError, match="peer 'me' has the interface's own public key"):
         wg_interface.check_own_key([PeerSection(ALICE, "me")], ALICE)
+
+
+def test_kept_preshared_keys_are_those_of_the_device():
+    live, written, new = ("l" * 42 + "A=", "w" * 42 + "A=", "n" * 42 + "A=")
+    device = _device.Device(
+        "wg0", "kernel", True, 1420, None, None, 0, 0, (), {ALICE: _device.Peer(ALICE, live)}, frozenset()
+    )
+    config = Config(peers=(PeerSection(ALICE, preshared_key=written), PeerSection(BOB, preshared_key=written)))
+    now = _interface.Now(device, "", True, config, None, None, None)
+
+    def kept(*peers):
+        return [peer.preshared_key for peer in wg_interface.with_kept_keys(Config(peers=peers), now).peers]
+
+    assert kept(PeerSection(ALICE), PeerSection(BOB), PeerSection(PRIVATE)) == [live, written, None]
+    assert kept(PeerSection(ALICE, preshared_key=new)) == [new]
