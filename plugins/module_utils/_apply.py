@@ -124,12 +124,15 @@ class Applier:
 
     def _file(self, steps: list[Step]) -> None:
         for step in steps:
+            path, mode = (*step.words, "600")[:2]
             try:
                 if step.data is None:
-                    _files.remove(step.words[0])
+                    _files.remove(path)
                 else:
-                    os.makedirs(os.path.dirname(step.words[0]), mode=0o700, exist_ok=True)
-                    _files.write_atomically(step.words[0], step.data.encode("utf-8", "surrogateescape"), 0o600)
+                    mode = int(mode, 8)
+                    # Who may read the file may enter its folder.
+                    os.makedirs(os.path.dirname(path), mode=mode | 0o100 | (mode & 0o044) >> 2, exist_ok=True)
+                    _files.write_atomically(path, step.data.encode("utf-8", "surrogateescape"), mode)
             except OSError as error:
                 raise StepFailed(step, str(error)) from None
 

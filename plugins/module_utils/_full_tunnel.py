@@ -13,14 +13,25 @@ and carries the mark over to the answers, which ``src_valid_mark`` makes the rev
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 
 FIRST_TABLE = 51820
 SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark"
+# systemd-networkd removes all rules but its own whenever it configures a link, unless told not to (networkd.conf(5)).
+# It reads this when it starts.
+NETWORKD = "/run/systemd/netif/state"
+NETWORKD_FILE = "/etc/systemd/networkd.conf.d/70-wireguard-{}.conf"
+NETWORKD_TEXT = """\
+# Managed by Ansible (wirefleet.wireguard.wg_interface): the rules that lead everything into the tunnel stay.
+[Network]
+ManageForeignRoutingPolicyRules=no
+"""
 # Of a family: the option of ip(8), the family of nft(8)
 FAMILIES = {"4": "ip", "6": "ip6"}
 
@@ -38,6 +49,8 @@ class Policy(t.NamedTuple):
     rules: dict[str, Rules]  # by family, "4" and "6"
     guards: dict[str, tuple[int, frozenset[str]] | None]  # by family: mark and addresses of the firewall table
     src_valid_mark: bool
+    networkd_runs: bool = False
+    networkd_file: str | None = None  # our file for it
 
 
 def is_wanted(allowed_ips: t.Iterable[str], table: str) -> bool:
@@ -80,7 +93,14 @@ def read(run_command: RunCommand, name: str) -> Policy:
             src_valid_mark = file.read().strip() == "1"
     except OSError:
         src_valid_mark = False
-    return Policy(rules, guards, src_valid_mark)
+    networkd_file = _files.read(NETWORKD_FILE.format(name))
+    return Policy(
+        rules,
+        guards,
+        src_valid_mark,
+        os.path.exists(NETWORKD),
+        None if networkd_file is None else networkd_file.decode("utf-8", "surrogateescape"),
+    )
 
 
 def _rules(listed: list[dict]) -> Rules:
@@ -143,6 +163,11 @@ def steps(
             old.append(_rule(family, "del", "table main suppress_prefixlength 0"))
     if "4" in families and not live.src_valid_mark:
         new.append(Step("write", (SRC_VALID_MARK, "1"), "set net.ipv4.conf.all.src_valid_mark"))
+    networkd_file = NETWORKD_FILE.format(name)
+    if families and live.networkd_runs and live.networkd_file != NETWORKD_TEXT:
+        new.append(Step("file", (networkd_file, "644"), f"write {networkd_file}", NETWORKD_TEXT))
+    if not families and live.networkd_file is not None:
+        old.append(Step("file", (networkd_file,), f"remove {networkd_file}"))
     return new, old
 
 

@@ -61,6 +61,7 @@ class Now(t.NamedTuple):
     config: Config | None  # None: there is no file, or it cannot be understood
     unit: _unit.UnitState | None  # None: no init system could manage the interface
     policy: _full_tunnel.Policy | None  # None: neither there nor wanted
+    dns: _resolver.Dns  # name servers that the host was handed; not asked for if neither there nor wanted
     begun: Config | None  # what a killed run was about to make: its hooks may have run, or not
 
 
@@ -98,8 +99,8 @@ class Interface:
 
     # --- what is
 
-    def look(self, wants_policy: bool = False) -> Now:
-        """Read device, file and service."""
+    def look(self, wants_policy: bool = False, wants_dns: bool = False) -> Now:
+        """Read device, file and service, and what else there is or shall be."""
         device = _device.read(self._run_command, self.name)
         content = _files.read(self.path)
         text = None if content is None else content.decode("utf-8", "surrogateescape")
@@ -107,6 +108,8 @@ class Interface:
         policy = None
         if wants_policy or (device and device.fwmark) or (config and config.fwmark):
             policy = _full_tunnel.read(self._run_command, self.name)
+        begun = self._read_journal()
+        has_dns = wants_dns or _resolver.dns_of(config) or _resolver.dns_of(begun)
         return Now(
             device,
             text,
@@ -114,14 +117,15 @@ class Interface:
             config,
             self._service.state() if self._service else None,
             policy,
-            self._read_journal(),
+            _resolver.read(self._run_command, self.name) if has_dns else (),
+            begun,
         )
 
     def _parsed(self, path: str, text: str | None) -> Config | None:
         if text is None:
             return None
         try:
-            return _wg_quick.parse(text)
+            return _resolver.from_file(_wg_quick.parse(text))
         except ValueError as error:
             self._warn(f"{path} is not understood and will be replaced: {error}")
             return None
@@ -135,6 +139,10 @@ class Interface:
             )
 
     # --- what shall be
+
+    def text_of(self, config: Config) -> str:
+        """The file of a configuration."""
+        return _wg_quick.render(_resolver.for_file(config))
 
     def complete(self, config: Config, now: Now) -> Config:
         """A wanted configuration with a fwmark where policy routing needs one. It goes into the file, since a reload of
@@ -150,7 +158,7 @@ class Interface:
         A declared endpoint is pushed when the declaration changed, or when the device has none: never because the
         device has another one, since then the peer roamed. Only those names are resolved that must be. If one does not
         resolve, a new peer goes without, to be tried again by the next run, and a known peer keeps what it had, in
-        device and file.
+        device and file. So no name gets into the file that would keep wg-quick from bringing up all the others at boot.
         """
         live = now.device.peers if now.device else {}
         declared = {peer.public_key: peer.endpoint for peer in now.config.peers} if now.config else {}
@@ -167,13 +175,13 @@ class Interface:
         peers = []
         for peer in config.peers:
             if peer.public_key in lost:
-                kept = declared.get(peer.public_key) if peer.public_key in live else None
+                kept = declared.get(peer.public_key)
                 result = f"keeps {kept}" if kept and kept != peer.endpoint else "is without an endpoint"
                 self._warn(
                     f"endpoint {peer.endpoint} of peer {peer.name or peer.public_key} does not resolve on this host: "
                     f"the peer {result} until a run finds the name"
                 )
-                peer = peer._replace(endpoint=kept or peer.endpoint)
+                peer = peer._replace(endpoint=kept)
             peers.append(peer)
         return config._replace(peers=tuple(peers)), push
 
@@ -215,17 +223,25 @@ class Interface:
             routes=routes_of(config.allowed_ips, config.addresses, config.table, config.fwmark or 0),
         )
 
-    def kind_for(self, backend: str) -> str:
-        """Which kind of device to create."""
-        if backend != "auto":
-            return backend
+    def kind_for(self, backend: str, now: Now) -> str:
+        """Which kind of device it is, or which to create. Raises DeviceError if it is another one than ``backend``."""
+        if now.device is None:
+            return backend if backend != "auto" else self._default_kind()
+        if backend not in ("auto", now.device.kind):
+            raise DeviceError(
+                f"{self.name} is a device of {now.device.kind}, and backend is {backend}: another one would lose "
+                "all sessions, so it is not replaced unasked: run once with started=false, or leave backend out"
+            )
+        return now.device.kind
+
+    def _default_kind(self) -> str:
         return "kernel" if kernel_has_wireguard(self._run_command) else "wireguard-go"
 
     # --- the plan
 
     def plan_present(self, now: Now, config: Config, desired: Device, kind: str, started: bool, enabled: bool) -> Plan:
         """From what is to a running (or, if not ``started``, prepared) interface."""
-        text = _wg_quick.render(config)
+        text = self.text_of(config)
         persist = []
         if now.file != text or not now.file_is_private:
             persist.append(Step("file", (self.path,), f"write {self.path}", text))
@@ -240,7 +256,7 @@ class Interface:
         persist += self._unit_steps(now, enabled, active=True)
         live = self.live_steps(now, now.device, desired, config)
         down, up_before, up_after = self._hook_changes(now, config)
-        finish = _resolver.steps(self.name, _dns(now.begun or now.config), _dns(config)) + up_after
+        finish = _resolver.steps(self.name, now.dns, _resolver.dns_of(config)) + up_after
         return Plan(tuple(down + up_before), tuple(live), tuple(finish), tuple(persist))
 
     def _plan_create(self, now: Now, config: Config, desired: Device, kind: str) -> Plan:
@@ -248,7 +264,7 @@ class Interface:
         prepare = _hooks(now.begun, self.name, "pre_down", "post_down") if now.begun else []
         prepare += _hooks(config, self.name, "pre_up")
         prepare += self._link_steps(now, kind)
-        finish = _resolver.steps(self.name, (), _dns(config)) + _hooks(config, self.name, "post_up")
+        finish = _resolver.steps(self.name, now.dns, _resolver.dns_of(config)) + _hooks(config, self.name, "post_up")
         return Plan(tuple(prepare), tuple(self.live_steps(now, empty, desired, config)), tuple(finish))
 
     def _link_steps(self, now: Now, kind: str) -> list[Step]:
@@ -313,14 +329,14 @@ class Interface:
     def plan_down(self, now: Now) -> Plan:
         """Take the interface down; the file stays."""
         old = now.config or now.begun or Config()
-        live, prepare, finish, persist = [], [], [], []
+        prepare, finish, persist = [], [], []
+        live = _resolver.steps(self.name, now.dns, ())
         if now.policy:
             # Also what a device that is gone already has left.
             own = {old.fwmark, now.device and now.device.fwmark}
             live += _full_tunnel.steps(self.name, now.policy, 0, (), (), own)[1]
         if now.device:
             prepare += _hooks(old, self.name, "pre_down")
-            live += _resolver.steps(self.name, _dns(old), ())
             live.append(Step("delete", (), f"delete {self.name}"))
             finish += _hooks(old, self.name, "post_down")
         elif now.begun:
@@ -402,7 +418,7 @@ class Interface:
         hooks_ran = any(step.tool in ("hook", "down_hook") for step in plan.prepare + plan.finish)
         if hooks_ran:
             attempt(_hooks(config, self.name, "pre_down", "post_down"))
-        present = self.look(wants_policy=True)
+        present = self.look(wants_policy=True, wants_dns=bool(config.dns))
         if now.device is None:
             if present.device:
                 attempt(self.plan_down(present._replace(config=config._replace(pre_down=(), post_down=()))).live)
@@ -414,7 +430,7 @@ class Interface:
             old = now.config or Config(table="off")
             tunnel_build, tunnel_clear = self._tunnel_steps(present, present.device, before, old)
             attempt(build + tunnel_build + tunnel_clear + clear)
-            attempt(_resolver.steps(self.name, _dns(config), _dns(now.config)))
+            attempt(_resolver.steps(self.name, present.dns, now.dns))
             if hooks_ran and now.config:
                 attempt(_hooks(now.config, self.name, "pre_up", "post_up"))
         if present.file != now.file:
@@ -432,7 +448,7 @@ class Interface:
     # --- the journal: which hooks a run has begun with. It lies under /run, since a reboot undoes hooks as well.
 
     def _write_journal(self, config: Config) -> None:
-        text = _wg_quick.render(config._replace(private_key=None, peers=()))
+        text = self.text_of(config._replace(private_key=None, peers=()))
         _files.write_atomically(self._journal, json.dumps(text).encode(), FILE_MODE)
 
     def _read_journal(self) -> Config | None:
@@ -454,10 +470,6 @@ def _lock(descriptor: int) -> bool:
 def _is_private(path: str) -> bool:
     about = os.stat(path)
     return about.st_mode & 0o7777 == FILE_MODE and about.st_uid == os.geteuid()
-
-
-def _dns(config: Config | None) -> tuple[tuple[str, ...], ...]:
-    return (config.dns, config.dns_search) if config and config.dns else ()
 
 
 def _hooks(config: Config, name: str, *fields: str) -> list[Step]:

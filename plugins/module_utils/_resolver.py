@@ -2,61 +2,113 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Name servers of an interface, as wg-quick(8) hands them to resolvconf(8)."""
+"""Name servers of an interface, as wg-quick(8) hands them to resolvconf(8), or else as systemd-resolved takes them."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
 
 INTERFACE_ORDER = "/etc/resolvconf/interface-order"
-# Name servers and search domains; empty: none
+# Servers and search domains; empty: none
 Dns = tuple
+# The domain that has systemd-resolved ask these servers for everything, as ``resolvconf -x`` does.
+EVERYTHING = "~."
 
 
-def adapted(config: Config) -> Config:
-    """A configuration that this host can bring up.
+def dns_of(config: Config | None) -> Dns:
+    """The name servers of a configuration. Search domains alone are handed to nobody, as wg-quick has it."""
+    return (config.dns, config.dns_search) if config and config.dns else ()
+
+
+def for_file(config: Config) -> Config:
+    """A configuration as wg-quick can bring it up on this host.
 
     ``DNS =`` makes wg-quick call resolvconf, and fail without it, at boot too. A host with systemd-resolved alone gets
-    commands for that instead, which mean the same: these servers are asked for everything (``~.``).
+    commands for that instead, which mean the same.
     """
     if not config.dns:
         return config._replace(dns_search=())
     if find("resolvconf") or not find("resolvectl"):
         return config
-    commands = (
-        f"resolvectl dns %i {' '.join(config.dns)}",
-        f"resolvectl domain %i {' '.join((*config.dns_search, '~.'))}",
-    )
+    commands = tuple(" ".join(command) for command in _resolvectl("%i", dns_of(config)))
     return config._replace(dns=(), dns_search=(), post_up=commands + config.post_up)
 
 
+def from_file(config: Config) -> Config:
+    """What ``for_file`` was given."""
+    first, second = (tuple(command.split()) for command in (*config.post_up, "", "")[:2])
+    dns = (first[3:], second[3:-1])
+    if config.dns or not dns[0] or (first, second) != _resolvectl("%i", dns):
+        return config
+    return config._replace(dns=dns[0], dns_search=dns[1], post_up=config.post_up[2:])
+
+
 def check(config: Config) -> None:
-    """Raises DeviceError if an adapted configuration has name servers and the host nothing to hand them to."""
-    if config.dns and not find("resolvconf"):
+    """Raises DeviceError if a configuration has name servers and the host nothing to hand them to."""
+    if config.dns and not find("resolvconf") and not find("resolvectl"):
         raise DeviceError(
             "dns is set, but this host has neither 'resolvconf' nor systemd-resolved: install openresolv or "
             "systemd-resolved, or leave dns out"
         )
 
 
-def steps(name: str, old: Dns, new: Dns) -> list[Step]:
-    """From some name servers to others; resolvconf replaces what it knows of an interface."""
-    if old == new:
+def read(run_command: RunCommand, name: str) -> Dns:
+    """What the host was handed for the interface; nothing if systemd-resolved does not ask there for everything."""
+    resolvconf, resolvectl = find("resolvconf"), find("resolvectl")
+    if resolvconf and os.path.basename(os.path.realpath(resolvconf)) != "resolvectl":
+        # Openresolv tells of this interface, Debian's resolvconf of all.
+        _code, out, _err = run_command([resolvconf, "-l", _prefix() + name])
+        return _parsed(out, _prefix() + name)
+    if not resolvectl:
+        return ()
+    servers, domains = (
+        tuple(out.partition("):")[2].split())  # Link 3 (wg0): 10.44.0.1
+        for _code, out, _err in (run_command([resolvectl, what, name]) for what in ("dns", "domain"))
+    )
+    if not servers or EVERYTHING not in domains:
+        return ()
+    return servers, tuple(domain for domain in domains if domain != EVERYTHING)
+
+
+def _parsed(text: str, interface: str) -> Dns:
+    found: dict[str, list[str]] = {"nameserver": [], "search": []}
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("# resolv.conf from "):
+            heading = line.split()[-1]
+        key, *values = line.split() or [""]
+        if heading == interface and key in found:
+            found[key] += values
+    return (tuple(found["nameserver"]), tuple(found["search"])) if found["nameserver"] else ()
+
+
+def steps(name: str, live: Dns, new: Dns) -> list[Step]:
+    """From some name servers to others; both programs replace what they know of an interface."""
+    if live == new:
         return []
+    text = f"set name servers {', '.join(new[0])}" if new else "remove name servers"
+    if not find("resolvconf"):
+        commands = _resolvectl(name, new) if new else (("resolvectl", "revert", name),)
+        return [Step("command", command, text) for command in commands]
     interface = _prefix() + name
     if not new:
-        return [Step("command", ("resolvconf", "-d", interface, "-f"), "remove name servers")]
+        return [Step("command", ("resolvconf", "-d", interface, "-f"), text)]
     servers, domains = new
     lines = [f"nameserver {server}\n" for server in servers]
     lines += [f"search {' '.join(domains)}\n"] if domains else []
-    text = f"set name servers {', '.join(servers)}"
     return [Step("command", ("resolvconf", "-a", interface, "-m", "0", "-x"), text, "".join(lines))]
+
+
+def _resolvectl(name: str, dns: Dns) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    servers, domains = dns
+    return ("resolvectl", "dns", name, *servers), ("resolvectl", "domain", name, *domains, EVERYTHING)
 
 
 def _prefix() -> str:

@@ -17,7 +17,6 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick impo
     Config,
     PeerSection,
     masked,
-    render,
 )
 
 # In the place of a secret that is not there yet (check mode): it is equal to none.
@@ -39,11 +38,16 @@ def difference(
         drifted = _as_config(now, now.device, config, desired)
         if now.config and _masked_config(now.config, now.config) == _masked_config(drifted, now.config):
             drifted = None
-    after = render(_masked_config(config, now.config, now.device))
-    before = render(_masked_config(drifted, drifted)) if drifted else masked(now.file or "")
+    after = interface.text_of(_masked_config(config, now.config, now.device))
+    before = interface.text_of(_masked_config(drifted, drifted)) if drifted else masked(now.file or "")
     if now.file is not None or now.device:
-        file_changes = any(step.tool == "file" for step in steps)
-        unseen = [step for step in steps if step.tool in UNSEEN or (not file_changes and _is_unseen_ip(step))]
+        other_files = [step for step in steps if step.tool == "file" and step.words[0] != interface.path]
+        file_changes = any(step.tool == "file" and step not in other_files for step in steps)
+        unseen = [
+            step
+            for step in steps
+            if step.tool in UNSEEN or step in other_files or (not file_changes and _is_unseen_ip(step))
+        ]
         before += "".join(f"# to do: {step.text}\n" for step in unseen)
     where = f"{interface.name} (live)" if drifted else interface.path
     return {"before_header": where, "after_header": where, "before": before, "after": after}

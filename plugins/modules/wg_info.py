@@ -215,9 +215,12 @@ sysctl:
   type: dict
   contains:
     live:
-      description: The kernel's values. Null where the kernel lacks the protocol.
+      description:
+        - The kernel's values. Null where the kernel lacks the protocol.
+        - With them C(accept_ra) of the links on which the kernel itself has learnt an IPv6 default route from a router
+          advertisement. With V(1) that route goes when IPv6 forwarding is turned on, with V(2) it stays.
       type: dict
-      sample: {net.ipv4.ip_forward: "1", net.ipv6.conf.all.forwarding: "0"}
+      sample: {net.ipv4.ip_forward: "1", net.ipv6.conf.all.forwarding: "0", net.ipv6.conf.eth0.accept_ra: "1"}
     persisted:
       description: For each interface what its file C(/etc/sysctl.d/70-wireguard-NAME.conf) says.
       type: dict
@@ -227,6 +230,7 @@ sysctl:
 import glob
 import os
 import platform
+import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -242,7 +246,12 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
 
 ONLINE_SECONDS = 180
+# A sysctl by its name has slashes where its path has dots: net.ipv6.conf.eth0/100.accept_ra is of the link eth0.100.
+DOTS_AND_SLASHES = str.maketrans("./", "/.")
 FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+IPV6_ROUTES = "/proc/net/ipv6_route"
+# A default route that the kernel made for a router advertisement (linux/ipv6_route.h: RTF_DEFAULT and RTF_ADDRCONF)
+BY_ADVERTISEMENT = 0x00010000 | 0x00040000
 SYSCTL_FILE = "/etc/sysctl.d/70-wireguard-{}.conf"
 CONFIG_FILE = "/etc/wireguard/{}.conf"
 
@@ -344,10 +353,27 @@ def age_in_days(path: str) -> float:
 def live_sysctl(name: str) -> str | None:
     """The kernel's value of a sysctl, None if it has none of that name."""
     try:
-        with open("/proc/sys/" + name.replace(".", "/"), encoding="ascii") as file:
+        with open("/proc/sys/" + name.translate(DOTS_AND_SLASHES), encoding="ascii") as file:
             return file.read().strip()
     except OSError:
         return None
+
+
+def advertised_uplinks() -> list[str]:
+    """The links on which the kernel has learnt a default route from a router advertisement."""
+    try:
+        with open(IPV6_ROUTES, encoding="ascii") as file:
+            routes = [line.split() for line in file]
+    except OSError:
+        return []
+    # Destination, its length, source, its length, gateway, metric, references, uses, flags, link
+    return sorted({route[9] for route in routes if int(route[8], 16) & BY_ADVERTISEMENT == BY_ADVERTISEMENT})
+
+
+def live_sysctls() -> dict[str, str | None]:
+    """The kernel's values of what matters for forwarding."""
+    uplinks = [f"net.ipv6.conf.{link.translate(DOTS_AND_SLASHES)}.accept_ra" for link in advertised_uplinks()]
+    return {name: live_sysctl(name) for name in (*FORWARDING, *uplinks)}
 
 
 def parse_sysctl(text: str) -> dict[str, str]:
@@ -356,7 +382,10 @@ def parse_sysctl(text: str) -> dict[str, str]:
     for line in text.splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.lstrip().startswith(("#", ";")):
-            settings[name.strip().lstrip("-").replace("/", ".")] = value.strip()
+            name = name.strip().lstrip("-")
+            # The first separator is the one that separates.
+            separator = re.search(r"[./]", name)
+            settings[name.translate(DOTS_AND_SLASHES) if separator and separator[0] == "/" else name] = value.strip()
     return settings
 
 
@@ -395,7 +424,7 @@ def main() -> None:
         init=_host.init_system(),
         python=platform.python_version(),
         firewalls=_firewall.interfaces_with_rules(module.run_command),
-        sysctl={"live": {name: live_sysctl(name) for name in FORWARDING}, "persisted": persisted_sysctls()},
+        sysctl={"live": live_sysctls(), "persisted": persisted_sysctls()},
     )
 
 

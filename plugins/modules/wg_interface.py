@@ -20,6 +20,8 @@ description:
   - What hooks change about the device itself (peers, addresses, its rules) is taken for a change by hand, and undone by
     the next run. Routes of hooks stay, as long as they are not to networks in O(peers[].allowed_ips).
   - What was applied is read back. If a step or this check fails, everything is put back as it was.
+  - Where systemd-networkd runs, and a default route goes through the interface, a file
+    C(/etc/systemd/networkd.conf.d/70-wireguard-NAME.conf) has it leave the routing rules of others.
   - Where an init system manages the interface, the service C(wg-quick@NAME) (OpenRC C(wg-quick.NAME)) is started and
     enabled. An interface in a network namespace other than the init system's has no service.
 requirements:
@@ -75,8 +77,9 @@ options:
     type: str
     default: auto
   dns:
-    description: Addresses of name servers to use while the interface is up. Needs resolvconf, openresolv or
-      systemd-resolved.
+    description:
+      - Addresses of name servers to use while the interface is up. Needs resolvconf, openresolv or systemd-resolved.
+      - Name servers that somebody took away come back with the next run.
     type: list
     elements: str
     default: []
@@ -128,7 +131,8 @@ options:
           - C(HOST:PORT) or C([IPV6]:PORT) where the peer can be reached. It is given to a running interface only if
             it differs from the one in the file, so a peer that roamed is not reset.
           - A name that does not resolve is a warning. A new peer is then without endpoint until a later run, a known
-            one keeps the one that it had.
+            one keeps the one that it had. The file is not given such a name, since C(wg-quick) would not bring up the
+            interface at boot; where a name in the file has stopped resolving since, the next run does.
         type: str
       allowed_ips:
         description: Networks whose packets are sent to this peer and accepted from it.
@@ -158,7 +162,9 @@ options:
   backend:
     description:
       - What implements the interface. V(auto) is the kernel where it can, else wireguard-go.
-      - It matters when the interface is created; one that exists is not replaced.
+      - One that exists and is of the other kind is an error, since replacing it would lose all sessions;
+        O(started=false) takes it down for the next run to create it anew.
+      - At boot C(wg-quick) takes the kernel where it can, whatever is chosen here.
     type: str
     choices: [auto, kernel, wireguard-go]
     default: auto
@@ -355,7 +361,7 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
     params = module.params
     config = wanted(params, module.check_mode)
     check_peers(config.peers)
-    config = _resolver.adapted(with_secrets(config, params, module.check_mode))
+    config = with_secrets(config, params, module.check_mode)
     wants_policy = _full_tunnel.is_wanted(config.allowed_ips, config.table)
     if not module.check_mode:
         for command in ("wg", "ip"):
@@ -364,7 +370,7 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
         _resolver.check(config)
         if wants_policy:
             _full_tunnel.check()
-    now = interface.look(wants_policy)
+    now = interface.look(wants_policy, bool(config.dns))
     if params["keep_preshared_keys"]:
         config = with_kept_keys(config, now)
     if params["enabled"] and not module.check_mode:
@@ -373,7 +379,7 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
     check_own_key(config.peers, public_key)
     config, push = interface.addressed(interface.complete(config, now), now)
     desired = interface.desired(config, push, now, public_key)
-    kind = now.device.kind if now.device else interface.kind_for(params["backend"])
+    kind = interface.kind_for(params["backend"] if params["started"] else "auto", now)
     plan = interface.plan_present(now, config, desired, kind, params["started"], params["enabled"])
     if plan.steps and not module.check_mode:
         if params["started"]:

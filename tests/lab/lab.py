@@ -37,7 +37,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 # A bare host is what an installer leaves behind; a prepared one has what the role `install` would add.
 BARE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "iproute2")
@@ -52,7 +52,8 @@ deb http://{ARCHIVE}/debian-security SUITE-security main
 # Host keys belong to hosts, not to images; timers and consoles only make noise in a benchmark.
 CUSTOMISE = """\
 set -eu
-rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname "$1"/etc/resolv.conf
+rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname
+[ -L "$1/etc/resolv.conf" ] || rm -f "$1/etc/resolv.conf"  # a link belongs to the program that manages it
 for unit in apt-daily.timer apt-daily-upgrade.timer console-getty.service dpkg-db-backup.timer e2scrub_all.timer; do
     ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
@@ -172,6 +173,7 @@ def read_network(path: Path) -> dict[str, dict]:
 
     [hosts.NAME]    distribution: one of DISTRIBUTIONS; left out: no container, a namespace that answers pings
                     prepared: false for a host without WireGuard that can reach Debian's archive, and nothing else
+                    packages: what it has beyond that, installed before its first boot
     [routers.NAME]  outside: the segment towards which it masquerades, and from which it lets nothing in
     both            links: segment -> list of addresses with prefix length; eth0, eth1, ... in this order
                     gateways: addresses of its default routes
@@ -181,7 +183,7 @@ def read_network(path: Path) -> dict[str, dict]:
     except tomllib.TOMLDecodeError as error:
         raise LabError(f"{path}: {error}") from None
     defaults = {
-        "hosts": {"distribution": None, "prepared": True, "gateways": []},
+        "hosts": {"distribution": None, "prepared": True, "packages": [], "gateways": []},
         "routers": {"outside": None, "gateways": []},
     }
     nodes: dict[str, dict[str, dict]] = {
@@ -214,38 +216,52 @@ def read_network(path: Path) -> dict[str, dict]:
 # --- root file systems ------------------------------------------------------------------------------------------------
 
 
-def image_path(distribution: str, prepared: bool) -> Path:
-    recipe = repr((distribution, PREPARED_PACKAGES if prepared else BARE_PACKAGES, SOURCES, CUSTOMISE))
-    kind = "prepared" if prepared else "bare"
-    return CACHE / "images" / f"{distribution}-{kind}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+class Image(NamedTuple):
+    """A root file system, by what is in it."""
+
+    distribution: str
+    packages: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        recipe = repr((*self, SOURCES, CUSTOMISE))
+        return CACHE / "images" / f"{self.distribution}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def build_images(wanted: set[tuple[str, bool]]) -> None:
-    """Have the root file systems at their image_path(), where they appear only when complete; remove outdated ones."""
+def image_of(host: dict) -> Image:
+    packages = PREPARED_PACKAGES if host["prepared"] else BARE_PACKAGES
+    return Image(host["distribution"], (*packages, *sorted(host["packages"])))
+
+
+def images_of(nodes: dict[str, dict]) -> set[Image]:
+    return {image_of(host) for host in nodes["hosts"].values() if host["distribution"]}
+
+
+def build_images(wanted: set[Image]) -> None:
+    """Have the root file systems at their paths, where they appear only when complete; remove outdated ones."""
     images = CACHE / "images"
     images.mkdir(parents=True, exist_ok=True)
     with locked(images):
-        missing = [image for image in sorted(wanted) if not image_path(*image).is_dir()]
+        missing = [image for image in sorted(wanted) if not image.path.is_dir()]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda image: build_image(*image), missing))
+            list(pool.map(build_image, missing))
         if missing and not any(RUN.glob("wf-*/lab.json")):
-            current = {image_path(name, prepared) for name in DISTRIBUTIONS for prepared in (True, False)}
+            networks = map(read_network, Path(__file__).parent.glob("*/network.toml"))
+            current = {image.path for image in wanted.union(*map(images_of, networks))}
             for outdated in set(images.iterdir()) - current:
                 shutil.rmtree(outdated)
 
 
-def build_image(distribution: str, prepared: bool) -> None:
-    image = image_path(distribution, prepared)
-    say(f"  building the root file system {image.name} (once, about half a minute)")
-    unfinished = image.with_suffix(".unfinished")
+def build_image(image: Image) -> None:
+    say(f"  building the root file system {image.path.name} (once, about half a minute)")
+    unfinished = image.path.with_suffix(".unfinished")
     remove(unfinished)
-    packages = PREPARED_PACKAGES if prepared else BARE_PACKAGES
     run(
-        "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}",
-        f"--customize-hook={CUSTOMISE}", distribution, unfinished, "-",
-        text=SOURCES.replace("SUITE", distribution),
+        "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(image.packages)}",
+        f"--customize-hook={CUSTOMISE}", image.distribution, unfinished, "-",
+        text=SOURCES.replace("SUITE", image.distribution),
     )  # fmt: skip
-    unfinished.rename(image)
+    unfinished.rename(image.path)
 
 
 # --- kernel limits and cgroups ----------------------------------------------------------------------------------------
@@ -323,7 +339,7 @@ class Lab:
         booted = {name: host for name, host in nodes["hosts"].items() if host["distribution"]}
         say(f"lab {self.name}: {len(booted)} hosts, {len(nodes['routers'])} NAT routers")
         started = time.monotonic()
-        build_images({(host["distribution"], host["prepared"]) for host in booted.values()})
+        build_images(images_of(nodes))
         overlays = CACHE / "lab" / self.name
         remove(overlays)  # of a lab that a reboot of the machine has ended
         (self.state / "lab.json").write_text(json.dumps({**nodes, "overlays": str(overlays)}))
@@ -414,7 +430,7 @@ class Lab:
         (overlay / "upper/etc/ssh/ssh_host_ed25519_key").chmod(0o600)
         environment = {
             "PATH": os.environ["PATH"],
-            "IMAGE": os.path.relpath(image_path(host["distribution"], host["prepared"]), CACHE),
+            "IMAGE": os.path.relpath(image_of(host).path, CACHE),
             "OVERLAY": os.path.relpath(overlay, CACHE),
             "NAMESPACE": self.namespace(name),
             "HOST": name,

@@ -54,6 +54,16 @@ def test_takes_off_without_residue():
     ]
 
 
+def test_networkd_is_told_to_leave_the_rules_as_they_are():
+    path = "/etc/systemd/networkd.conf.d/70-wireguard-wg0.conf"
+    running = SET_UP._replace(networkd_runs=True)
+    told = running._replace(networkd_file=_full_tunnel.NETWORKD_TEXT)
+    assert steps(running) == steps(running._replace(networkd_file="# edited\n")) == [f"write {path}"]
+    assert steps(told) == []
+    assert steps(told, families="")[-1] == f"remove {path}"
+    assert steps(NOTHING._replace(networkd_runs=True), families="") == []
+
+
 def test_rules_of_another_tunnel_stay():
     other = Policy({**SET_UP.rules, "4": Rules({T: 32765, 99: 32763}, 32762)}, {"4": None, "6": None}, True)
     assert "remove IPv4 rule: table main suppress_prefixlength 0" not in steps(other, families="")
@@ -139,16 +149,24 @@ def test_reads_what_is_there(monkeypatch, tmp_path):
         return (0, json.dumps({"nftables": GUARD}), "") if "ip" in argv else (1, "", "No such file or directory")
 
     monkeypatch.setattr(_full_tunnel, "find", lambda command: command)
-    monkeypatch.setattr(_full_tunnel, "SRC_VALID_MARK", str(tmp_path / "mark"))
+    for name, path in {"SRC_VALID_MARK": "mark", "NETWORKD": "state", "NETWORKD_FILE": "{}.conf"}.items():
+        monkeypatch.setattr(_full_tunnel, name, str(tmp_path / path))
     (tmp_path / "mark").write_text("1\n")
+    (tmp_path / "state").touch()
+    (tmp_path / "wg0.conf").write_text("[Network]\n")
     assert _full_tunnel.read(run, "wg0") == Policy(
-        {"4": Rules({T: 32765}, 32764), "6": Rules({}, None)}, {"4": (T, frozenset({"10.44.0.2"})), "6": None}, True
+        {"4": Rules({T: 32765}, 32764), "6": Rules({}, None)},
+        {"4": (T, frozenset({"10.44.0.2"})), "6": None},
+        True,
+        networkd_runs=True,
+        networkd_file="[Network]\n",
     )
 
 
 def test_a_host_without_tools_has_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(_full_tunnel, "find", lambda command: None)
-    monkeypatch.setattr(_full_tunnel, "SRC_VALID_MARK", str(tmp_path / "mark"))
+    for name in ("SRC_VALID_MARK", "NETWORKD", "NETWORKD_FILE"):
+        monkeypatch.setattr(_full_tunnel, name, str(tmp_path / "missing"))
     assert _full_tunnel.read(None, "wg0") == NOTHING
     with pytest.raises(_full_tunnel.DeviceError, match="install nftables"):
         _full_tunnel.check()

@@ -24,23 +24,40 @@ def commands(monkeypatch):
 
 def test_resolvconf_is_what_wg_quick_calls(commands):
     commands.update({"resolvconf", "resolvectl"})
-    assert _resolver.adapted(WITH_DNS) == WITH_DNS
+    assert _resolver.for_file(WITH_DNS) == WITH_DNS
 
 
 def test_systemd_resolved_alone_gets_commands(commands):
     commands.add("resolvectl")
-    assert _resolver.adapted(WITH_DNS) == Config(
-        post_up=("resolvectl dns %i 10.44.0.53 fd44::53", "resolvectl domain %i example.net ~.", "mine")
-    )
+    in_file = Config(post_up=("resolvectl dns %i 10.44.0.53 fd44::53", "resolvectl domain %i example.net ~.", "mine"))
+    assert _resolver.for_file(WITH_DNS) == in_file
+    assert _resolver.from_file(in_file) == WITH_DNS
+
+
+@pytest.mark.parametrize(
+    "post_up",
+    [
+        (),
+        ("mine",),
+        ("resolvectl dns %i 10.44.0.53",),
+        ("resolvectl dns %i 10.44.0.53", "resolvectl domain %i example.net"),
+        ("resolvectl dns %i", "resolvectl domain %i ~."),
+        ("resolvectl dns wg0 10.44.0.53", "resolvectl domain wg0 ~."),
+    ],
+)
+def test_other_commands_stay_what_they_are(post_up):
+    assert _resolver.from_file(Config(post_up=post_up)) == Config(post_up=post_up)
 
 
 def test_neither_is_an_error_before_anything_changes(commands):
     with pytest.raises(_resolver.DeviceError, match="neither 'resolvconf' nor systemd-resolved: install openresolv"):
-        _resolver.check(_resolver.adapted(WITH_DNS))
-    assert _resolver.adapted(Config(dns_search=("example.net",))) == Config()
+        _resolver.check(WITH_DNS)
+    assert _resolver.for_file(WITH_DNS) == WITH_DNS
+    assert _resolver.for_file(Config(dns_search=("example.net",))) == Config()
 
 
-def test_steps(commands):
+def test_steps_with_resolvconf(commands):
+    commands.update({"resolvconf", "resolvectl"})
     old, new = (("10.44.0.53",), ()), (("10.44.0.53", "fd44::53"), ("example.net", "example.org"))
     assert _resolver.steps("wg0", old, old) == []
     assert _resolver.steps("wg0", old, new) == [
@@ -52,6 +69,62 @@ def test_steps(commands):
         )
     ]
     assert [step.words for step in _resolver.steps("wg0", new, ())] == [("resolvconf", "-d", "wg0", "-f")]
+
+
+def test_steps_with_systemd_resolved(commands):
+    commands.add("resolvectl")
+    new = (("10.44.0.53", "fd44::53"), ("example.net",))
+    assert [step.words for step in _resolver.steps("wg0", (), new)] == [
+        ("resolvectl", "dns", "wg0", "10.44.0.53", "fd44::53"),
+        ("resolvectl", "domain", "wg0", "example.net", "~."),
+    ]
+    assert [step.words for step in _resolver.steps("wg0", new, ())] == [("resolvectl", "revert", "wg0")]
+
+
+# What the programs say on Debian 12 and 13.
+OPENRESOLV = "# resolv.conf from wg0\nnameserver 10.0.44.1\nsearch corp.example\n\n"
+RESOLVCONF = "# resolv.conf from eth0\nnameserver 192.168.1.1\n" + OPENRESOLV.replace("wg0", "tun.wg0")
+RESOLVED = {"dns": "Link 3 (wg0): 10.0.44.1 fd44::53\n", "domain": "Link 3 (wg0): corp.example ~.\n"}
+NOT_ALL = {"dns": "Link 3 (wg0): 10.0.44.1\n", "domain": "Link 3 (wg0): corp.example\n"}
+REVERTED = {"dns": "Link 3 (wg0):\n", "domain": "Link 3 (wg0):\n"}
+WITH_DOMAIN = (("10.0.44.1",), ("corp.example",))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said", "expected"),
+    [
+        ("", OPENRESOLV, WITH_DOMAIN),
+        ("tun.", RESOLVCONF, WITH_DOMAIN),
+        ("", RESOLVCONF, ()),
+        ("", "# resolv.conf from wg0\nnameserver 10.0.44.1\nnameserver fd44::53\n", (("10.0.44.1", "fd44::53"), ())),
+        ("", "", ()),
+    ],
+)
+def test_what_resolvconf_was_handed(commands, monkeypatch, prefix, said, expected):
+    commands.update({"resolvconf", "resolvectl"})
+    monkeypatch.setattr(_resolver, "_prefix", lambda: prefix)
+    assert _resolver.read(lambda argv: (0 if said else 2, said, ""), "wg0") == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (RESOLVED, (("10.0.44.1", "fd44::53"), ("corp.example",))),
+        (NOT_ALL, ()),
+        (REVERTED, ()),
+        ({"dns": "", "domain": ""}, ()),
+    ],
+)
+@pytest.mark.parametrize("link", [True, False])
+def test_what_systemd_resolved_was_handed(commands, monkeypatch, said, expected, link):
+    """Its package brings a link resolvconf, which cannot tell."""
+    commands.update({"resolvectl", "resolvconf"} if link else {"resolvectl"})
+    monkeypatch.setattr(_resolver.os.path, "realpath", lambda path: "/usr/bin/resolvectl")
+    assert _resolver.read(lambda argv: (0, said[argv[1]], ""), "wg0") == expected
+
+
+def test_nobody_was_handed_anything(commands):
+    assert _resolver.read(lambda argv: pytest.fail("nothing can be asked"), "wg0") == ()
 
 
 @pytest.mark.parametrize(

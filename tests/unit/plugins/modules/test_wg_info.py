@@ -169,12 +169,33 @@ def test_public_keys(run_module, host):
 
 def test_sysctls(run_module, host):
     folder = host()
-    (folder / "70-wireguard-wg0.conf").write_text("# comment = 1\n;x=1\nnet.ipv4.ip_forward = 1\n-net/ipv6/x=2\n\n")
+    (folder / "70-wireguard-wg0.conf").write_text(
+        "# comment = 1\n;x=1\nnet.ipv4.ip_forward = 1\n-net/ipv6/x=2\nnet.ipv6.conf.a/b.accept_ra=2\n\n"
+    )
     (folder / "99-other.conf").write_text("net.ipv4.ip_forward = 0\n")
     sysctl = run_module(wg_info)["sysctl"]
-    assert sysctl["persisted"] == {"wg0": {"net.ipv4.ip_forward": "1", "net.ipv6.x": "2"}}
+    assert sysctl["persisted"] == {
+        "wg0": {"net.ipv4.ip_forward": "1", "net.ipv6.x": "2", "net.ipv6.conf.a/b.accept_ra": "2"}
+    }
     assert sysctl["live"]["net.ipv4.ip_forward"] in ("0", "1")
-    assert set(sysctl["live"]) == {"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"}
+
+
+def test_links_that_live_on_router_advertisements(run_module, host, monkeypatch):
+    """Default routes of the kernel's own, one that a person made, and a network that was advertised."""
+    zero, gateway, routes = "0" * 32, "fe80" + "0" * 27 + "1", host() / "ipv6_route"
+    routes.write_text(
+        f"{zero} 00 {zero} 00 {gateway} 00000400 00000001 00000000 00450003      lo\n"
+        f"{zero} 00 {zero} 00 {gateway} 00000400 00000001 00000000 00450003  eth0.7\n"
+        f"{zero} 00 {zero} 00 {gateway} 00000400 00000001 00000000 00000003    eth1\n"
+        f"20010db8{zero[8:]} 40 {zero} 00 {zero} 00000100 00000001 00000000 00040001    eth2\n"
+    )
+    monkeypatch.setattr(wg_info, "IPV6_ROUTES", str(routes))
+    live = run_module(wg_info)["sysctl"]["live"]
+    forwarding = {"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"}
+    assert set(live) == forwarding | {"net.ipv6.conf.lo.accept_ra", "net.ipv6.conf.eth0/7.accept_ra"}
+    assert live["net.ipv6.conf.lo.accept_ra"] in ("0", "1", "2")
+    monkeypatch.setattr(wg_info, "IPV6_ROUTES", str(routes / "missing"))
+    assert set(run_module(wg_info)["sysctl"]["live"]) == forwarding
 
 
 def test_a_host_without_any_tool(run_module, host, monkeypatch):
