@@ -1,16 +1,14 @@
 # Copyright: (c) 2026, wirefleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One network on hosts where others have a say, told in this order: an uplink that lives on router advertisements,
-name servers in the hands of systemd-resolved, openresolv and resolvconf, systemd-networkd, a firewall that drops what
-it does not know, an interface of somebody else, people with wg-quick and systemctl, and reboots.
+"""One network on hosts where others have a say, told in this order: an uplink that lives on router advertisements, and
+name servers in the hands of systemd-resolved, openresolv and resolvconf.
 
 The client `resolved` sends everything through the relay; the others only what is for the network.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 import time
@@ -55,50 +53,6 @@ FORGET_NAMES = {
     "resolvconf": "resolvconf -d tun.wg0 -f",
     "resolved": "resolvectl revert wg0",
 }
-# All that others could take away from an interface.
-STATE = """
-wg show wg0 peers
-wg show wg0 allowed-ips
-ip -o address show dev wg0 scope global | awk '{print $4}'
-ip route show table all dev wg0
-ip -6 route show table all dev wg0 proto static; ip -6 route show table all dev wg0 proto boot
-ip rule | cut -f 2; ip -6 rule | cut -f 2
-"""
-NETWORKD = """
-printf '[Match]\\nName=eth0\\n[Network]\\nAddress=%s\\n' $(ip -4 -o address show dev eth0 | awk '{print $4}') \
-    > /etc/systemd/network/eth0.network
-systemctl mask --quiet systemd-networkd-wait-online
-systemctl enable --quiet --now systemd-networkd
-"""
-# On Debian 12, it fails at an address that is there already, and does what is of interest here all the same.
-SETTLED = "until networkctl --no-pager list eth0 | grep -Eq 'configured|failed'; do sleep 0.1; done"
-# Its package does the first when it is upgraded; the second follows a change of any of its files.
-NETWORKD_AGAIN = f"""
-systemctl restart systemd-networkd
-sleep 1
-{SETTLED}
-echo '# edited' >> /etc/systemd/network/eth0.network
-networkctl reload
-networkctl reconfigure eth0
-sleep 1
-{SETTLED}
-"""
-STRANGER = """
-umask 077
-cat > /etc/wireguard/wg1.conf <<END
-[Interface]
-PrivateKey = $(wg genkey)
-Address = 10.99.0.1/24
-[Peer]
-PublicKey = $(wg genkey | wg pubkey)
-AllowedIPs = 10.99.0.2/32, 10.98.0.0/24
-END
-systemctl enable --quiet --now wg-quick@wg1
-"""
-STRANGERS_STATE = (
-    "wg show wg1 public-key; wg show wg1 allowed-ips; wg show wg1 listen-port; ip -o -4 address show dev wg1; "
-    "ip route show dev wg1; cat /etc/wireguard/wg1.conf; systemctl is-active wg-quick@wg1"
-)
 
 
 class Story:
@@ -107,9 +61,9 @@ class Story:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
 
-    def on(self, script: str, hosts: tuple[str, ...] = CLIENTS) -> dict[str, str]:
-        """What a script says on each of these hosts."""
-        return {host: self.fleet.ssh(host, script) for host in hosts}
+    def on(self, script: str) -> dict[str, str]:
+        """What a script says on each client."""
+        return {host: self.fleet.ssh(host, script) for host in CLIENTS}
 
     def answers(self) -> dict[str, list[str]]:
         """The addresses of `files`, files.corp.example and files.other.example on each client, '' for none."""
@@ -119,27 +73,11 @@ class Story:
         """All name servers and search domains that clients know."""
         return "\n".join(self.on(HANDED).values())
 
-    def state(self) -> dict[str, list[str]]:
-        """What each client's interface consists of, sorted."""
-        return {host: sorted(line.strip() for line in said.splitlines()) for host, said in self.on(STATE).items()}
-
     def settled(self, *arguments: str) -> Run:
         """A run that has nothing to change."""
         run = self.fleet.run(*arguments)
         assert (run.code, run.hosts("changed")) == (0, set())
         return run
-
-    def reboot(self, hosts: tuple[str, ...]) -> None:
-        """Reboot hosts, and wait until all of them have come up."""
-        self.on("touch /run/not-rebooted; systemctl reboot >/dev/null 2>&1 &", hosts)
-        until(lambda: all(map(self.has_rebooted, hosts)), 120)
-
-    def has_rebooted(self, host: str) -> bool:
-        """Whether a host is up again, all of it."""
-        with contextlib.suppress(AssertionError):
-            self.fleet.ssh(host, "test ! -e /run/not-rebooted && systemctl is-system-running --wait")
-            return True
-        return False
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -224,54 +162,3 @@ def test_without_name_servers_nothing_of_them_is_left(story: Story) -> None:
     assert story.fleet.run(*ON_CLIENTS, *NO_NAMES).hosts("changed") == set(CLIENTS)
     assert not re.search(r"10\.0\.44\.|fd44::|example", story.handed())
     assert story.fleet.run(*ON_CLIENTS).hosts("changed") == set(CLIENTS)
-
-
-def test_networkd_takes_nothing_away(story: Story) -> None:
-    """Trap: systemd-networkd removes the rules of a full tunnel whenever it configures a link, and everything goes past
-    the tunnel from then on; in some releases it drops peers."""
-    story.on(NETWORKD)
-    assert story.fleet.run(*ON_CLIENTS, "--diff").hosts("changed") == {"resolved"}
-    before = story.state()
-    assert any("lookup 51820" in line for line in before["resolved"])
-    story.on(NETWORKD_AGAIN)
-    assert story.state() == before
-    story.settled(*ON_CLIENTS)
-
-
-def test_another_firewall_drops_what_ours_accepts(story: Story) -> None:
-    """Trap: accept in one base chain does not save a packet from drop in another one."""
-    drop = "nft 'table inet strict { chain forward { type filter hook forward priority 0; policy drop; }; }'"
-    story.fleet.ssh("relay", drop)
-    run = story.fleet.run()
-    assert "not as planned" in run.output
-    rules = set(re.findall(r"insert rule inet strict forward [^'\n]* accept", run.output))
-    assert len(rules) == 2, "one from peer to peer, one to the uplink of the exit"
-    for rule in rules:
-        story.fleet.ssh("relay", f"nft {rule!r}")
-    assert "strict" not in story.settled().output
-    story.fleet.ssh("relay", "nft delete table inet strict")
-
-
-def test_people_and_strangers(story: Story) -> None:
-    """An interface of somebody else is never touched, whatever people do to ours."""
-    story.on(STRANGER)
-    stranger = story.on(STRANGERS_STATE)
-    before = story.state()
-    for by_hand in "systemctl restart wg-quick@wg0", "wg-quick down wg0; wg-quick up wg0":
-        story.on(by_hand)
-        assert story.state() == before
-    story.settled(*ON_CLIENTS)
-    kill = "kill -9 $(pgrep -xf 'wireguard-go wg0') || ip link delete wg0"  # a kernel has nothing to kill
-    story.on(kill)
-    assert story.fleet.run(*ON_CLIENTS).hosts("changed") == set(CLIENTS)
-    assert story.state() == before
-    assert story.answers() == dict.fromkeys(CLIENTS, ["10.0.44.10", "10.0.44.10", ""])
-    assert story.on(STRANGERS_STATE) == stranger
-
-
-def test_everything_comes_back_after_a_reboot(story: Story) -> None:
-    before = story.state()
-    story.reboot(CLIENTS)
-    until(lambda: story.answers() == dict.fromkeys(CLIENTS, ["10.0.44.10", "10.0.44.10", ""]))
-    assert story.state() == before
-    story.settled()

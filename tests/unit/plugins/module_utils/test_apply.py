@@ -31,6 +31,7 @@ def host(monkeypatch):
 
 
 def test_neighbours_of_one_tool_go_into_one_process(host):
+    """Trap: wg-quick forks for every route; a thousand take 16 s."""
     Applier(host.run, "wg0").apply(
         [
             Step("wg", ("private-key", "/dev/stdin"), "key", "secret\n"),

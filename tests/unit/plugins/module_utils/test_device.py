@@ -133,6 +133,7 @@ def test_commands_of_a_batch_that_fail_have_no_answer(host):
     ],
 )
 def test_normal_forms(text, network, address):
+    """Trap: ``wg`` gives 10.44.0.1/24 back as 10.44.0.0/24."""
     assert _device.normal_network(text) == network
     assert _device.normal_address(text) == address
 

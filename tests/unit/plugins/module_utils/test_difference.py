@@ -207,6 +207,7 @@ def test_nothing_differs():
 
 
 def test_order_and_form_do_not_matter():
+    """Trap: ``wg show`` tells the same in another order every time."""
     a = ONE.peers[A]
     other = ONE._replace(peers={B: ONE.peers[B], A: a._replace(allowed_ips=a.allowed_ips[::-1])})
     assert steps(ONE, other) == []
@@ -231,12 +232,14 @@ def test_creation_in_the_order_of_wg_quick():
 
 
 def test_port_fwmark_and_key_that_shall_stay():
+    """Trap: ``wg syncconf`` drops a key and a port that its file leaves out; here they stay."""
     kept = ONE._replace(listen_port=0, private_key=None, mtu=0)
     assert steps(ONE, kept) == []
     assert steps(ONE._replace(fwmark=7), kept) == ["set fwmark off"]
 
 
 def test_a_roamed_peer_is_not_reset_unless_asked():
+    """Trap: an endpoint that is pushed again cuts off a peer that roamed."""
     roamed = ONE._replace(peers={**ONE.peers, A: ONE.peers[A]._replace(endpoint="198.51.100.9:9")})
     quiet = ONE._replace(peers={**ONE.peers, A: ONE.peers[A]._replace(endpoint=None)})
     assert steps(roamed, quiet) == []
@@ -244,6 +247,7 @@ def test_a_roamed_peer_is_not_reset_unless_asked():
 
 
 def test_preshared_key_and_keepalive_are_cleared_explicitly():
+    """Trap: older tools keep what a configuration does not have any more."""
     cleared = ONE._replace(peers={A: ONE.peers[A]._replace(persistent_keepalive=0), B: Peer(B)})
     build, clear = difference(ONE, cleared, ONE.routes)
     assert [step.words for step in build] == [
@@ -263,6 +267,7 @@ def test_a_new_preshared_key_is_no_argument():
 
 
 def test_a_network_goes_to_another_peer_before_the_old_one_goes():
+    """Trap: a network that is given to a second peer silently leaves the first."""
     moved = ONE._replace(peers={B: ONE.peers[B], C: Peer(C, allowed_ips=ONE.peers[A].allowed_ips)})
     assert steps(ONE, moved) == [f"add peer {C}", f"remove peer {A}"]
 

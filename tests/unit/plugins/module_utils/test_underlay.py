@@ -41,6 +41,7 @@ def test_takes_the_first_answer(monkeypatch):
 
 
 def test_a_dead_name_server_holds_up_nothing(monkeypatch):
+    """Trap: ``wg`` asks again and again, and everything waits for one name."""
     release = threading.Event()
 
     def getaddrinfo(host, port, type):

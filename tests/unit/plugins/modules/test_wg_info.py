@@ -111,6 +111,7 @@ def test_no_secret_is_told(run_module, host):
 
 @pytest.mark.parametrize(("age", "online"), [(180, True), (181, False), (-5, True)])
 def test_online(age, online):
+    """Trap: a session is renewed after 120 s and rejected after 180 s: younger than that is online."""
     report = wg_info.peer_report(_device.Peer("x", latest_handshake=NOW - age), NOW)
     assert report["online"] is online
     assert report["handshake_age"] == max(age, 0)

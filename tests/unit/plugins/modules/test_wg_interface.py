@@ -158,3 +158,23 @@ def test_kept_preshared_keys_are_those_of_the_device():
 
     assert kept(PeerSection(ALICE), PeerSection(BOB), PeerSection(PRIVATE)) == [live, written, None]
     assert kept(PeerSection(ALICE, preshared_key=new)) == [new]
+
+
+def test_a_name_that_does_not_resolve_stays_out_of_the_file(monkeypatch):
+    """Trap: one such name in the file keeps wg-quick from bringing up the whole interface at boot, or for ever."""
+    warnings = []
+    interface = _interface.Interface(None, "wg0", warnings.append)
+    alice, bob = (
+        PeerSection(ALICE, "alice", endpoint="dead.example:1"),
+        PeerSection(BOB, "bob", endpoint="dead.example:2"),
+    )
+    monkeypatch.setattr(_underlay, "resolve", lambda endpoints: {})
+    in_file = Config(peers=(bob._replace(endpoint="old.example:2"),))
+    now = _interface.Now(None, "", True, in_file, None, None, (), None)
+    config, push = interface.addressed(Config(peers=(alice, bob)), now)
+    assert [peer.endpoint for peer in config.peers] == [None, "old.example:2"]
+    assert push == {}
+    assert [warning.rpartition(": ")[2] for warning in warnings] == [
+        "the peer is without an endpoint until a run finds the name",
+        "the peer keeps old.example:2 until a run finds the name",
+    ]
