@@ -61,8 +61,8 @@ class Now(t.NamedTuple):
     config: Config | None  # None: there is no file, or it cannot be understood
     unit: _unit.UnitState | None  # None: no init system could manage the interface
     policy: _full_tunnel.Policy | None  # None: neither there nor wanted
-    dns: _resolver.Dns  # name servers that the host was handed; not asked for if neither there nor wanted
     begun: Config | None  # what a killed run was about to make: its hooks may have run, or not
+    dns: _resolver.Dns = ()  # name servers that the host was handed; not asked for if neither there nor wanted
 
 
 class Interface:
@@ -117,8 +117,8 @@ class Interface:
             config,
             self._service.state() if self._service else None,
             policy,
-            _resolver.read(self._run_command, self.name) if has_dns else (),
             begun,
+            _resolver.read(self._run_command, self.name) if has_dns else (),
         )
 
     def _parsed(self, path: str, text: str | None) -> Config | None:

@@ -206,7 +206,7 @@ def use(module: AnsibleModule, interface: Interface, keys: dict[str, str | None]
         for key, peer in now.device.peers.items()
     }
     desired = now.device._replace(peers=peers)
-    text = _wg_quick.render(config)
+    text = interface.text_of(config)
     plan = Plan(
         live=tuple(interface.live_steps(now, now.device, desired, config)),
         persist=(Step("file", (interface.path,), f"write {interface.path}", text),) if text != now.file else (),

@@ -170,7 +170,7 @@ def test_a_name_that_does_not_resolve_stays_out_of_the_file(monkeypatch):
     )
     monkeypatch.setattr(_underlay, "resolve", lambda endpoints: {})
     in_file = Config(peers=(bob._replace(endpoint="old.example:2"),))
-    now = _interface.Now(None, "", True, in_file, None, None, (), None)
+    now = _interface.Now(None, "", True, in_file, None, None, None)
     config, push = interface.addressed(Config(peers=(alice, bob)), now)
     assert [peer.endpoint for peer in config.peers] == [None, "old.example:2"]
     assert push == {}
