@@ -123,6 +123,15 @@ def test_what_is_not_supported_does_nothing_and_says_so(story: Story) -> None:
     assert run.hosts("changed") == set()
 
 
+def test_the_registry_is_lost(story: Story) -> None:
+    """The controller knows no key but that of the one host of this run, which keeps the peers that it knows itself."""
+    (story.fleet.project / ".wireguard-registry.yml").unlink()
+    run = story.fleet.run("--limit", "laptop", *story.another_mtu(), *WITHOUT_VERIFY)
+    assert (run.code, run.hosts("changed")) == (0, {"laptop"})
+    assert story.fleet.observe(sorted(OLD))["laptop"].peers == story.peers["laptop"]
+    assert story.fleet.run().code == 0
+
+
 def test_broken_hosts(story: Story) -> None:
     fleet = story.fleet
     full = "cp -a /etc/wireguard /run/full; mount -t tmpfs -o size=64k,mode=700 full /etc/wireguard; \

@@ -366,7 +366,8 @@ class Interface:
             self._applier.apply(plan.finish + plan.persist)
             self._remove_journal()
         except BaseException as error:  # an interrupt, too
-            problems = self._undo(plan, now, config)
+            hooks_ran = any(step.tool in ("hook", "down_hook") for step in plan.prepare + plan.finish)
+            problems = self.put_back(now, config, hooks_ran)
             if not isinstance(error, (DeviceError, OSError)):
                 raise
             outcome = (
@@ -405,8 +406,11 @@ class Interface:
                 self._applier.apply(remaining)
         raise DeviceError(f"verification failed, {self.name} still needs: {'; '.join(step.text for step in remaining)}")
 
-    def _undo(self, plan: Plan, now: Now, config: Config) -> list[str]:
-        """Put back device, file and service as they were; what could not be done."""
+    def put_back(self, before: Now, made: Config, hooks_ran: bool) -> list[str]:
+        """Put back device, file and service as they were; what could not be done.
+
+        ``made`` is the configuration that came in between, and ``hooks_ran`` whether its hooks may have run.
+        """
         problems: list[str] = []
 
         def attempt(steps: t.Iterable[Step]) -> None:
@@ -415,35 +419,41 @@ class Interface:
             except (DeviceError, OSError) as error:
                 problems.append(str(error))
 
-        hooks_ran = any(step.tool in ("hook", "down_hook") for step in plan.prepare + plan.finish)
         if hooks_ran:
-            attempt(_hooks(config, self.name, "pre_down", "post_down"))
-        present = self.look(wants_policy=True, wants_dns=bool(config.dns))
-        if now.device is None:
+            attempt(_hooks(made, self.name, "pre_down", "post_down"))
+        present = self.look(wants_policy=True, wants_dns=bool(made.dns))
+        old = before.config or Config(table="off")
+        if before.device is None:
             if present.device:
-                attempt(self.plan_down(present._replace(config=config._replace(pre_down=(), post_down=()))).live)
+                attempt(self.plan_down(present._replace(config=made._replace(pre_down=(), post_down=()))).live)
         elif present.device is None:
-            problems.append(f"{self.name} is gone")
+            created = self._plan_create(present._replace(begun=None), old, before.device, before.device.kind)
+            attempt(created.steps)
         else:
-            before = now.device
-            build, clear = difference(present.device, before, present.device.routes)
-            old = now.config or Config(table="off")
-            tunnel_build, tunnel_clear = self._tunnel_steps(present, present.device, before, old)
+            build, clear = difference(present.device, before.device, present.device.routes)
+            tunnel_build, tunnel_clear = self._tunnel_steps(present, present.device, before.device, old)
             attempt(build + tunnel_build + tunnel_clear + clear)
-            attempt(_resolver.steps(self.name, present.dns, now.dns))
-            if hooks_ran and now.config:
-                attempt(_hooks(now.config, self.name, "pre_up", "post_up"))
-        if present.file != now.file:
-            attempt([Step("file", (self.path,), f"restore {self.path}", now.file)])
-        if self._service and now.unit and present.unit:
-            if present.unit.active and not now.unit.active:
+            attempt(_resolver.steps(self.name, present.dns, before.dns))
+            if hooks_ran and before.config:
+                attempt(_hooks(before.config, self.name, "pre_up", "post_up"))
+        if present.file != before.file:
+            attempt([Step("file", (self.path,), f"restore {self.path}", before.file)])
+        if self._service and before.unit and present.unit:
+            if present.unit.active and not before.unit.active:
                 attempt([Step("unit", ("stop",), f"stop {self._service.name}")])
-            if present.unit.enabled != now.unit.enabled:
-                verb = "enable" if now.unit.enabled else "disable"
+            if present.unit.enabled != before.unit.enabled:
+                verb = "enable" if before.unit.enabled else "disable"
                 attempt([Step("unit", (verb,), f"{verb} {self._service.name}")])
         if not problems:
             self._remove_journal()
         return problems
+
+    def put_back_later(self, before: Now) -> list[str]:
+        """As ``put_back``, after a run that is over: what it made is what there is."""
+        present = self.look()
+        made = present.config or Config()
+        gone_or_come = (before.device is None) != (present.device is None)
+        return self.put_back(before, made, gone_or_come or made.hooks != (before.config or Config()).hooks)
 
     # --- the journal: which hooks a run has begun with. It lies under /run, since a reboot undoes hooks as well.
 

@@ -18,6 +18,7 @@ import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _files
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._apply import Applier
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._detached import detach
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, Peer, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step, section
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
@@ -114,16 +115,8 @@ class Follower:
 
     def detach(self, seconds: float) -> None:
         """Follow for so long, in a process of its own that outlives this one; ends earlier when nobody is left."""
-        if not self._waiting or os.fork():
-            return
-        try:
-            os.setsid()
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(nothing, descriptor)
-            self.follow(time.monotonic() + seconds)
-        finally:
-            os._exit(0)
+        if self._waiting:
+            detach(lambda: self.follow(time.monotonic() + seconds))
 
     def follow(self, deadline: float) -> None:
         """Follow until a moment of the monotonic clock, and then withdraw the announcements that nobody came for.

@@ -75,6 +75,11 @@ options:
       to:
         description: Name of the interface that they leave by. Left out, any but O(name).
         type: str
+  require_undo:
+    description:
+      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed an undo that is still pending.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Predicts what would be done.
@@ -167,6 +172,7 @@ blocked_by:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _nftables
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
 
 
 def diff(firewall: _firewall.Nftables, before: _firewall.State, after: _firewall.State) -> list[dict]:
@@ -259,11 +265,13 @@ def main() -> None:
                 "default": [],
                 "options": {"source": {"type": "str", "required": True}, "to": {"type": "str"}},
             },
+            "require_undo": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     try:
-        result = run(module)
+        with while_armed(module.params["require_undo"] and not module.check_mode):
+            result = run(module)
     except (ValueError, _firewall.FirewallError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

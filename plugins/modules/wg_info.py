@@ -209,6 +209,13 @@ firewalls:
   type: list
   elements: str
   sample: [wg0]
+connection:
+  description:
+    - Where the SSH connection of this run comes from, and by which interface the host answers to there.
+    - Both null if the host is not connected through SSH.
+  returned: success
+  type: dict
+  sample: {client: 10.44.0.1, interface: wg0}
 sysctl:
   description: Whether the host forwards.
   returned: success
@@ -236,6 +243,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
+    _connection,
     _device,
     _firewall,
     _host,
@@ -350,6 +358,12 @@ def age_in_days(path: str) -> float:
     return round((time.time() - os.stat(path).st_mtime) / 86400, 2)
 
 
+def connection(run_command) -> dict[str, str | None]:
+    """The way of this run's own SSH connection."""
+    client = _connection.ssh_client()
+    return {"client": client, "interface": client and _connection.interface_towards(run_command, client)}
+
+
 def live_sysctl(name: str) -> str | None:
     """The kernel's value of a sysctl, None if it has none of that name."""
     try:
@@ -425,6 +439,7 @@ def main() -> None:
         python=platform.python_version(),
         firewalls=_firewall.interfaces_with_rules(module.run_command),
         sysctl={"live": live_sysctls(), "persisted": persisted_sysctls()},
+        connection=connection(module.run_command),
     )
 
 

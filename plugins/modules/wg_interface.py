@@ -151,6 +151,19 @@ options:
         is taken off.
     type: bool
     default: false
+  keep_peers:
+    description:
+      - Names of peers whose public key is not known to who wrote O(peers), so that O(peers) lacks them.
+      - Such a peer stays as the file has it. As long as there is such a name, a peer without a name stays too, since it
+        may be the one. What another peer of O(peers) has as allowed IPs goes to that one.
+    type: list
+    elements: str
+    default: []
+  require_undo:
+    description:
+      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed an undo that is still pending.
+    type: bool
+    default: false
   enabled:
     description: Whether the interface comes up at boot.
     type: bool
@@ -250,6 +263,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import (
     is_key_to_come,
     public_key_of,
 )
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 
 HOOKS = ("pre_up", "post_up", "pre_down", "post_down")
@@ -306,6 +320,21 @@ def check_peers(peers: t.Sequence[PeerSection]) -> None:
                     f"{network} is in allowed_ips of both {other.name or other.public_key!r} and {who!r}: an interface "
                     "sends a network to one peer only"
                 )
+
+
+def with_kept_peers(config: Config, old: Config | None, names: t.Collection[str]) -> Config:
+    """The configuration with the old one's peers that nobody has yet said the key of: those by these names, and those
+    without a name, any of which may be one of them. What is wanted for another peer, they do not keep."""
+    if not names or old is None:
+        return config
+    wanted_keys = {peer.public_key for peer in config.peers}
+    wanted_networks = {network for peer in config.peers for network in peer.allowed_ips}
+    kept = [
+        peer._replace(allowed_ips=tuple(network for network in peer.allowed_ips if network not in wanted_networks))
+        for peer in old.peers
+        if peer.public_key not in wanted_keys and (peer.name is None or peer.name in names)
+    ]
+    return config._replace(peers=(*config.peers, *kept))
 
 
 def check_own_key(peers: t.Sequence[PeerSection], own_key: str | None) -> None:
@@ -375,6 +404,7 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
         config = with_kept_keys(config, now)
     if params["enabled"] and not module.check_mode:
         interface.check_service(now)
+    config = with_kept_peers(config, now.config, params["keep_peers"])
     public_key = own_public_key(module.run_command, config, now.device)
     check_own_key(config.peers, public_key)
     config, push = interface.addressed(interface.complete(config, now), now)
@@ -435,6 +465,8 @@ def argument_spec() -> dict[str, t.Any]:
         **dict.fromkeys(HOOKS, texts),
         "peers": {"type": "list", "elements": "dict", "default": [], "options": peer},
         "keep_preshared_keys": {"type": "bool", "default": False, "no_log": False},
+        "keep_peers": texts,
+        "require_undo": {"type": "bool", "default": False},
         "enabled": {"type": "bool", "default": True},
         "started": {"type": "bool", "default": True},
         "backend": {"type": "str", "choices": ["auto", "kernel", "wireguard-go"], "default": "auto"},
@@ -448,7 +480,8 @@ def main() -> None:
         name = _values.interface(module.params["name"])
         interface = Interface(module.run_command, name, module.warn)
         ensure = ensure_present if module.params["state"] == "present" else ensure_absent
-        with contextlib.nullcontext() if module.check_mode else interface.lock():
+        required = module.params["require_undo"] and not module.check_mode
+        with while_armed(required), contextlib.nullcontext() if module.check_mode else interface.lock():
             result = ensure(module, interface)
     except (ValueError, DeviceError, OSError) as error:
         module.fail_json(msg=str(error))

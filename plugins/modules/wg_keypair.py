@@ -38,6 +38,11 @@ options:
         know the new one.
     type: bool
     default: false
+  require_undo:
+    description:
+      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed an undo that is still pending.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Predicts what would be done. The public key of a key that is not made yet is not known, and null.
@@ -99,6 +104,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import remove, write_atomically
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
 
 NONE = "(none)"
 UNKNOWN = "(unknown)"
@@ -215,12 +221,14 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "rotate": {"type": "bool", "default": False},
+            "require_undo": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     try:
-        keypair = Keypair(module)
-        result = keypair.present() if module.params["state"] == "present" else keypair.absent()
+        with while_armed(module.params["require_undo"] and not module.check_mode):
+            keypair = Keypair(module)
+            result = keypair.present() if module.params["state"] == "present" else keypair.absent()
     except ValueError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

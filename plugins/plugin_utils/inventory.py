@@ -77,6 +77,8 @@ _OF_THE_RUN = (
     "rotate_force",
     "rotate_preshared_keys",
     "firewall",
+    "confirm",
+    "confirm_timeout",
     "install_packages",
     "verify_timeout",
     "serial",

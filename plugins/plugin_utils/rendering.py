@@ -21,6 +21,7 @@ _SYSCTL_OF_FAMILY = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"
 
 def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
     """What wg_interface is to make of a node: its options by name; and of its network and its keys what others ask."""
+    peers = planned.derivation.peers(node)
     return {
         "network": planned.network.name,
         "interface": node.interface,
@@ -30,7 +31,9 @@ def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
         "addresses": planned.derivation.addresses(node),
         "listen_port": node.listen_port,
         **_settings(node),
-        "peers": [peer for peer in planned.derivation.peers(node) if peer["public_key"]],
+        "peers": [peer for peer in peers if peer["public_key"]],
+        # What the controller does not know, a host may know still: a lost registry must not cost it a peer.
+        "keep_peers": [peer["name"] for peer in peers if not peer["public_key"]],
     }
 
 

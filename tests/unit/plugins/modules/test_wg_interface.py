@@ -178,3 +178,24 @@ def test_a_name_that_does_not_resolve_stays_out_of_the_file(monkeypatch):
         "the peer is without an endpoint until a run finds the name",
         "the peer keeps old.example:2 until a run finds the name",
     ]
+
+
+def kept(names, wanted, old):
+    """The peers of the result by key, with their allowed IPs."""
+    config = wg_interface.with_kept_peers(Config(peers=wanted), old and Config(peers=old), names)
+    return {peer.public_key: peer.allowed_ips for peer in config.peers}
+
+
+def test_what_the_writer_does_not_know_stays():
+    alice = PeerSection(ALICE, "alice", allowed_ips=("10.44.0.2/32",))
+    bob = PeerSection(BOB, "bob", allowed_ips=("10.44.0.3/32", "10.44.0.2/32"))
+    both = {ALICE: ("10.44.0.2/32",), BOB: ("10.44.0.3/32",)}
+    assert kept(["bob"], [alice], [alice, bob]) == both
+    assert kept(["carol"], [alice], [alice, bob]) == {ALICE: ("10.44.0.2/32",)}
+    assert kept([], [alice], [alice, bob]) == {ALICE: ("10.44.0.2/32",)}
+    # written by hand
+    assert kept(["carol"], [alice], [bob._replace(name=None)]) == both
+    assert kept([], [alice], [bob._replace(name=None)]) == {ALICE: ("10.44.0.2/32",)}
+    # known by now, or nothing there
+    assert kept(["alice"], [alice], [alice._replace(allowed_ips=())]) == {ALICE: ("10.44.0.2/32",)}
+    assert kept(["bob"], [alice], None) == {ALICE: ("10.44.0.2/32",)}

@@ -250,6 +250,8 @@ def test_hosts_without_a_key_are_left_out_and_told():
     plan = plan_of({**TWO_RELAYS, "new": {"via": "relay1", "public_key": None}})
     assert plan.keyless == {"wg0": ["new"]}
     assert [peer["name"] for peer in interface(*planned_node(plan, "relay1"))["peers"]] == ["a", "relay2", "web"]
+    assert interface(*planned_node(plan, "relay1"))["keep_peers"] == ["new"]
+    assert interface(*planned_node(plan, "new"))["keep_peers"] == []
     assert [peer["name"] for peer in interface(*planned_node(plan, "new"))["peers"]] == ["relay1", "web"]
     assert plan.registry["wg0"]["new"].addresses and plan.registry["wg0"]["new"].public_key is None
 
