@@ -30,7 +30,7 @@ demo-shell:  ## a shell on a host of the demo: make demo-shell HOST=laptop
 demo-clean:  ## remove the demo's hosts and networks
 	@$(ROOT) python tests/lab/lab.py down demo
 
-test: setup  ## every PART and test-kernel, two checks at a time
+test: setup  ## every PART, two checks at a time
 	@$(ROOT) python tests/ci/checks.py
 
 $(PARTS): setup  ## one PART: lint, sanity, unit, integration, artefact or molecule
