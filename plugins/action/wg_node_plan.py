@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PLAN
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import registered_plan
 
 _NOTHING: dict[str, t.Any] = {
     "kind": "left_alone",
@@ -33,11 +33,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         task_vars = task_vars or {}
-        plan = task_vars.get(PLAN)
-        if not plan or "hosts" not in plan:
-            raise AnsibleActionFail(
-                f"there is no plan in this play; run wirefleet.wireguard.wg_plan first and register it as {PLAN}"
-            )
+        try:
+            plan = registered_plan(task_vars)
+        except LookupError as error:
+            raise AnsibleActionFail(str(error)) from None
         part = plan["hosts"].get(task_vars["inventory_hostname"])
         result.update(json.loads(part) if part else _NOTHING)
         return result

@@ -12,9 +12,9 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.preshared import Told, plan_exchange
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
-    PLAN,
     plain_text,
     preshared_keys_told,
+    registered_plan,
 )
 
 
@@ -30,11 +30,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validated, arguments = self.validate_argument_spec(argument_spec={"renew": {"type": "bool", "default": False}})
-        plan = task_vars.get(PLAN)
-        if not plan or "hosts" not in plan:
-            raise AnsibleActionFail(
-                f"there is no plan in this play; run wirefleet.wireguard.wg_plan first and register it as {PLAN}"
-            )
+        try:
+            plan = registered_plan(task_vars)
+        except LookupError as error:
+            raise AnsibleActionFail(str(error)) from None
         hosts = [plain_text(host) for host in task_vars["ansible_play_hosts"]]
         raw = {host: task_vars["hostvars"].raw_get(host) for host in hosts}
         told = Told(*preshared_keys_told(raw))

@@ -19,10 +19,10 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rotation impor
     plan_rotation,
 )
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
-    PLAN,
     key_ages,
     next_keys,
     plain_text,
+    registered_plan,
 )
 
 _ARGUMENTS = {
@@ -46,11 +46,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validated, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
-        plan = task_vars.get(PLAN)
-        if not plan or "hosts" not in plan:
-            raise AnsibleActionFail(
-                f"there is no plan in this play; run wirefleet.wireguard.wg_plan first and register it as {PLAN}"
-            )
+        try:
+            plan = registered_plan(task_vars)
+        except LookupError as error:
+            raise AnsibleActionFail(str(error)) from None
         hosts = [plain_text(host) for host in arguments["hosts"]]
         if not hosts:
             raise AnsibleActionFail("wireguard_rotate_hosts matches no host of the inventory; correct the pattern")

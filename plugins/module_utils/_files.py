@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
+
+LOCK_POLL_SECONDS = 0.1
 
 
 def read(path: str) -> bytes | None:
@@ -50,6 +54,20 @@ def remove(path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def lock(descriptor: int, seconds: float) -> bool:
+    """Wait so long for the lock of an open file or directory (flock(2)); whether we have it. Closing releases it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOCK_POLL_SECONDS)
+        else:
+            return True
 
 
 def _sync_directory(directory: str) -> None:

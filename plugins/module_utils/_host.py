@@ -21,6 +21,15 @@ SEARCH_PATH = os.pathsep.join(
 )
 
 
+# A sysctl by its name has slashes where its path has dots: net.ipv6.conf.eth0/100.accept_ra is of the link eth0.100.
+DOTS_AND_SLASHES = str.maketrans("./", "/.")
+
+
+def sysctl_path(name: str) -> str:
+    """The file of a sysctl(8) by its name, see sysctl.d(5)."""
+    return "/proc/sys/" + name.translate(DOTS_AND_SLASHES)
+
+
 def find(command: str) -> str | None:
     """The full path of a command, None if the host lacks it."""
     return shutil.which(command, path=SEARCH_PATH)

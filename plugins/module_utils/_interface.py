@@ -11,10 +11,8 @@ of a killed one still finds in it which routes, hooks and endpoints are the old 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import time
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
@@ -87,12 +85,9 @@ class Interface:
         """
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         descriptor = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
-        deadline = time.monotonic() + LOCK_SECONDS
         try:
-            while not _lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise DeviceError(f"another run has been changing an interface of this host for {LOCK_SECONDS} s")
-                time.sleep(0.1)
+            if not _files.lock(descriptor, LOCK_SECONDS):
+                raise DeviceError(f"another run has been changing an interface of this host for {LOCK_SECONDS} s")
             yield
         finally:
             os.close(descriptor)
@@ -467,14 +462,6 @@ class Interface:
 
     def _remove_journal(self) -> None:
         _files.remove(self._journal)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_private(path: str) -> bool:

@@ -50,7 +50,6 @@ class Undo:
     def __init__(self, directory: str = DIRECTORY) -> None:
         self._directory = directory
         self._armed, self._due, self._done = (f"{directory}/{state}" for state in ("armed", "due", "done"))
-        self._changes = f"{directory}/changes"  # locked by those who change something, and then by the undo
 
     def arm(self, seconds: float, note: t.Callable[[], t.Iterable[PutBack]]) -> None:
         """Have a detached process put back in so many seconds what ``note`` finds now.
@@ -74,11 +73,8 @@ class Undo:
     def _wait(self, seconds: float, ways_back: t.Sequence[PutBack]) -> None:
         """In the detached process: wait, and maybe undo."""
         if self._is_due(time.monotonic() + seconds):
-            changes = os.open(self._changes, os.O_RDWR | os.O_CREAT, 0o600)
             # A change that never ends, such as a hook that waits for the connection, must not keep the host cut off.
-            until = time.monotonic() + CHANGE_SECONDS
-            while not _lock(changes, fcntl.LOCK_EX | fcntl.LOCK_NB) and time.monotonic() < until:
-                time.sleep(POLL_SECONDS)
+            _files.lock(os.open(self._due, os.O_RDONLY), CHANGE_SECONDS)
             problems = [problem for put_back in ways_back for problem in _attempt(put_back)]
             _files.write_atomically(self._done, json.dumps(problems).encode(), 0o600)
             _files.remove(self._due)
@@ -95,18 +91,22 @@ class Undo:
     @contextlib.contextmanager
     def while_armed(self) -> t.Iterator[None]:
         """For a change: an undo waits for its end. Raises ValueError if none is pending."""
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        changes = os.open(self._changes, os.O_RDWR | os.O_CREAT, 0o600)
+        late = ValueError(
+            "the time for this change was over before it began, so nothing is changed; give it more with "
+            "wireguard_confirm_timeout"
+        )
         try:
-            _lock(changes, fcntl.LOCK_SH)
+            armed = os.open(self._armed, os.O_RDONLY)
+        except FileNotFoundError:
+            raise late from None
+        try:
+            # The same file under its other name is what the undo locks.
+            fcntl.flock(armed, fcntl.LOCK_SH)
             if not os.path.exists(self._armed):
-                raise ValueError(
-                    "the time for this change was over before it began, so nothing is changed; give it more with "
-                    "wireguard_confirm_timeout"
-                )
+                raise late
             yield
         finally:
-            os.close(changes)
+            os.close(armed)
 
     def call_off(self) -> Outcome:
         """Let what was changed stay, unless it has been undone. Raises LookupError if nothing was armed."""
@@ -136,14 +136,6 @@ class Undo:
         if content is None:
             raise LookupError
         return Outcome(undone=True, problems=tuple(json.loads(content)))
-
-
-def _lock(descriptor: int, operation: int) -> bool:
-    try:
-        fcntl.flock(descriptor, operation)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def while_armed(required: bool) -> t.ContextManager[None]:

@@ -102,11 +102,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._firewall import FirewallError, Nftables
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find, sysctl_path
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import Outcome, PutBack, Undo
-
-SYSCTLS = "/proc/sys/"
 
 
 def note_interface(run_command: RunCommand, name: str) -> PutBack:
@@ -137,8 +135,7 @@ def note_firewall(run_command: RunCommand, name: str) -> PutBack:
 
 def note_sysctl(name: str) -> PutBack:
     """The kernel's value of a setting, and the way back. Raises OSError."""
-    # Slashes stand for the dots in the name of a link: net.ipv6.conf.eth0/100.accept_ra, see sysctl.d(5).
-    path = SYSCTLS + name.translate(str.maketrans("./", "/."))
+    path = sysctl_path(name)
     before = _files.read(path)
 
     def put_back() -> list[str]:

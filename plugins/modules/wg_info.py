@@ -254,8 +254,6 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
 
 ONLINE_SECONDS = 180
-# A sysctl by its name has slashes where its path has dots: net.ipv6.conf.eth0/100.accept_ra is of the link eth0.100.
-DOTS_AND_SLASHES = str.maketrans("./", "/.")
 FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 IPV6_ROUTES = "/proc/net/ipv6_route"
 # A default route that the kernel made for a router advertisement (linux/ipv6_route.h: RTF_DEFAULT and RTF_ADDRCONF)
@@ -367,7 +365,7 @@ def connection(run_command) -> dict[str, str | None]:
 def live_sysctl(name: str) -> str | None:
     """The kernel's value of a sysctl, None if it has none of that name."""
     try:
-        with open("/proc/sys/" + name.translate(DOTS_AND_SLASHES), encoding="ascii") as file:
+        with open(_host.sysctl_path(name), encoding="ascii") as file:
             return file.read().strip()
     except OSError:
         return None
@@ -386,7 +384,7 @@ def advertised_uplinks() -> list[str]:
 
 def live_sysctls() -> dict[str, str | None]:
     """The kernel's values of what matters for forwarding."""
-    uplinks = [f"net.ipv6.conf.{link.translate(DOTS_AND_SLASHES)}.accept_ra" for link in advertised_uplinks()]
+    uplinks = [f"net.ipv6.conf.{link.translate(_host.DOTS_AND_SLASHES)}.accept_ra" for link in advertised_uplinks()]
     return {name: live_sysctl(name) for name in (*FORWARDING, *uplinks)}
 
 
@@ -399,7 +397,9 @@ def parse_sysctl(text: str) -> dict[str, str]:
             name = name.strip().lstrip("-")
             # The first separator is the one that separates.
             separator = re.search(r"[./]", name)
-            settings[name.translate(DOTS_AND_SLASHES) if separator and separator[0] == "/" else name] = value.strip()
+            settings[name.translate(_host.DOTS_AND_SLASHES) if separator and separator[0] == "/" else name] = (
+                value.strip()
+            )
     return settings
 
 

@@ -67,6 +67,16 @@ def inventory_of(
     )
 
 
+def registered_plan(task_vars: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    """The result of wg_plan in this play. Raises LookupError, which says what to do, if there is none."""
+    plan = task_vars.get(PLAN)
+    if not plan or "hosts" not in plan:
+        raise LookupError(
+            f"there is no plan in this play; run wirefleet.wireguard.wg_plan first and register it as {PLAN}"
+        )
+    return plan
+
+
 def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
     """{host: {key file: public key}} of the hosts that this run has asked, from the probe and from wg_keypair.
 

@@ -42,7 +42,7 @@ def test_files_are_put_back_as_they_were(run_module, key, tmp_path):
 def test_a_sysctl_is_put_back(tmp_path, monkeypatch):
     value = tmp_path / "ip_forward"
     value.write_text("0\n")
-    monkeypatch.setattr(wg_confirm, "SYSCTLS", f"{tmp_path}/")
+    monkeypatch.setattr(wg_confirm, "sysctl_path", lambda name: f"{tmp_path}/{name}")
     put_back = wg_confirm.note_sysctl("ip_forward")
     value.write_text("1\n")
     assert put_back() == []

@@ -23,8 +23,8 @@ PAIRS = {
 }
 
 
-def parts_of(reached=FULL, wanted=True, hosts=FULL):
-    plan = plan_of(hosts, cidr="10.0.44.0/24", preshared_keys=wanted)
+def parts_of(reached=tuple(FULL), wanted=True, hosts=None):
+    plan = plan_of(hosts or FULL, cidr="10.0.44.0/24", preshared_keys=wanted)
     return {host: host_slice(found)["interfaces"] for host, found in plan.hosts().items() if host in reached}
 
 
