@@ -1,8 +1,9 @@
 # Copyright: (c) 2026, wirefleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One network on hosts where others have a say, told in this order: an uplink that lives on router advertisements, and
-name servers in the hands of systemd-resolved, openresolv and resolvconf.
+"""One network on hosts where others have a say, told in this order: an uplink that lives on router advertisements, name
+servers in the hands of systemd-resolved, openresolv and resolvconf, what administrators do by hand, and an interface
+that is not managed.
 
 The client `resolved` sends everything through the relay; the others only what is for the network.
 """
@@ -53,6 +54,39 @@ FORGET_NAMES = {
     "resolvconf": "resolvconf -d tun.wg0 -f",
     "resolved": "resolvectl revert wg0",
 }
+
+# The daemon takes over the address that the host has already.
+NETWORKD = """
+printf '[Match]\\nName=eth0\\n[Network]\\nAddress=198.51.100.2/24\\n' >/etc/systemd/network/10-eth0.network
+systemctl start systemd-networkd
+"""
+RECONFIGURE = """
+echo '# changed' >>/etc/systemd/network/10-eth0.network
+networkctl reload
+sleep 2
+"""
+RULES = "ip rule; ip -6 rule"
+# An interface that somebody made by hand, and all that can be seen of it.
+FOREIGN = """
+umask 077
+cat >/etc/wireguard/wg1.conf <<END
+[Interface]
+PrivateKey = $(wg genkey)
+Address = 172.31.0.1/24
+PostUp = ip rule add to 172.31.1.0/24 prio 99
+# a remark
+[Peer]
+PublicKey = $(wg genkey | wg pubkey)
+Endpoint = 198.51.100.250:51820
+AllowedIPs = 172.31.0.2/32
+END
+systemctl enable -q --now wg-quick@wg1
+"""
+LOOK_AT_FOREIGN = """
+systemctl show -P ActiveState -P UnitFileState -P ActiveEnterTimestamp wg-quick@wg1
+ip -o addr show wg1; ip route show dev wg1; ip rule show prio 99; wg showconf wg1
+stat -c '%A %U %Y' /etc/wireguard/wg1.conf; cat /etc/wireguard/wg1.conf
+"""
 
 
 class Story:
@@ -162,3 +196,47 @@ def test_without_name_servers_nothing_of_them_is_left(story: Story) -> None:
     assert story.fleet.run(*ON_CLIENTS, *NO_NAMES).hosts("changed") == set(CLIENTS)
     assert not re.search(r"10\.0\.44\.|fd44::|example", story.handed())
     assert story.fleet.run(*ON_CLIENTS).hosts("changed") == set(CLIENTS)
+
+
+def test_networkd_lets_the_rules_of_a_full_tunnel_be(story: Story) -> None:
+    """Trap: whenever systemd-networkd configures a link, it removes the rules that are not its own."""
+    before = story.fleet.ssh("resolved", RULES)
+    story.fleet.ssh("resolved", f"{NETWORKD}\n{RECONFIGURE}")
+    until(lambda: "51820" not in story.fleet.ssh("resolved", RULES))
+    assert story.fleet.run(*ON_CLIENTS).hosts("changed") == {"resolved"}
+    for event in ("", "systemctl restart systemd-networkd", "systemctl restart systemd-networkd wg-quick@wg0"):
+        story.fleet.ssh("resolved", f"{event}\n{RECONFIGURE}")
+        assert len(story.fleet.ssh("resolved", RULES).splitlines()) == len(before.splitlines()), event
+    story.settled(*ON_CLIENTS)
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "mended"),
+    [
+        pytest.param("systemctl restart wg-quick@wg0", False, id="unit restarted"),
+        pytest.param("wg-quick down wg0; wg-quick up wg0", False, id="down and up"),
+        pytest.param("systemctl stop wg-quick@wg0; wg-quick up wg0", True, id="up beside the unit"),
+        pytest.param("wg-quick down wg0", True, id="down"),
+        pytest.param("systemctl disable -q wg-quick@wg0", True, id="unit disabled"),
+        pytest.param("pkill -x wireguard-go; until ! ip link show wg0; do sleep 0.1; done", True, id="killed"),
+    ],
+)
+def test_what_administrators_do(story: Story, by_hand: str, mended: bool) -> None:
+    """Traps: wg-quick and its unit know nothing of each other; a device in user space dies with its process."""
+    story.on(by_hand)
+    assert story.fleet.run(*ON_CLIENTS).hosts("changed") == (set(CLIENTS) if mended else set())
+    story.on("systemctl -q is-active wg-quick@wg0 && systemctl -q is-enabled wg-quick@wg0 && ping -c 1 -W 5 10.0.44.1")
+    story.settled(*ON_CLIENTS)
+
+
+def test_a_foreign_interface_is_never_touched(story: Story) -> None:
+    story.on(FOREIGN)
+    before = story.on(LOOK_AT_FOREIGN)
+    story.settled(*ON_CLIENTS)
+    assert story.fleet.run(*ON_CLIENTS, "-e", "wireguard_mtu=1300").hosts("changed") == set(CLIENTS)
+    assert story.fleet.run("--limit", "clients", playbook="remove").hosts("changed") == set(CLIENTS)
+    assert story.on(LOOK_AT_FOREIGN) == before
+    left = story.on(
+        "ls /etc/wireguard; ls /sys/class/net; ip rule; wg show interfaces; systemctl list-units 'wg-quick*'"
+    )
+    assert {host: "wg0" in said or "51820" in said for host, said in left.items()} == dict.fromkeys(CLIENTS, False)

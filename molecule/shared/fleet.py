@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -101,12 +101,18 @@ class Fleet:
 
     # --- the user ---
 
-    def start(self, *arguments: str, playbook: str = "site", **environment: str) -> subprocess.Popen:
-        """Start ansible-playbook, of a playbook of the collection's or of a file, in a session of its own."""
+    def start(
+        self, *arguments: str, playbook: str = "site", sources: Sequence[Path] = (), **environment: str
+    ) -> subprocess.Popen:
+        """Start ansible-playbook, of a playbook of the collection's or of a file, in a session of its own.
+
+        ``sources`` are other inventories than the whole one.
+        """
         if not playbook.endswith(".yml"):
             playbook = f"wirefleet.wireguard.{playbook}"
+        inventories = [word for source in sources or [self.project] for word in ("-i", source)]
         return subprocess.Popen(
-            ["ansible-playbook", "-i", self.project, playbook, *arguments],
+            ["ansible-playbook", *inventories, playbook, *arguments],
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", **environment},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip

@@ -13,7 +13,6 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import registered_plan
 
 _NOTHING: dict[str, t.Any] = {
-    "kind": "left_alone",
     "interfaces": [],
     "sysctl": [],
     "firewall": [],

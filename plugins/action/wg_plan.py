@@ -76,6 +76,8 @@ class ActionModule(ActionBase):
             changed=registry_changed or bool(changes),
             registry_file=path,
             hosts={host: json.dumps(host_slice(parts)) for host, parts in plan.hosts().items()},
+            rollout=plan.rollout(),
+            leaving=plan.leaving(),
             externals=plan.externals(),
             preshared=[planned.network.name for planned in plan.networks if planned.network.preshared_keys],
             networks={planned.network.name: len(planned.paths.nodes) for planned in plan.networks},

@@ -24,7 +24,8 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import f
 FIRST_TABLE = 51820
 SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark"
 # systemd-networkd removes all rules but its own whenever it configures a link, unless told not to (networkd.conf(5)).
-# It reads this when it starts.
+# It reads this when it starts, so it is for the rules that wg-quick adds after the next boot; until then those that are
+# added here pass for the kernel's own, which it leaves alone.
 NETWORKD = "/run/systemd/netif/state"
 NETWORKD_FILE = "/etc/systemd/networkd.conf.d/70-wireguard-{}.conf"
 NETWORKD_TEXT = """\
@@ -195,7 +196,8 @@ def _rule_steps(family: str, rules: Rules, table: int) -> list[Step]:
 
 def _rule(family: str, verb: str, rule: str) -> Step:
     text = f"{'add' if verb == 'add' else 'remove'} IPv{family} rule: {rule}"
-    return Step(f"ip{family}", ("rule", verb, *rule.split()), text)
+    protocol = ("protocol", "kernel") if verb == "add" else ()
+    return Step(f"ip{family}", ("rule", verb, *rule.split(), *protocol), text)
 
 
 def _guard_step(name: str, nft_family: str, mark: int, addresses: t.Iterable[str]) -> Step:

@@ -51,14 +51,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-kind:
-  description:
-    - How a rollout takes the host, which is V(relays) for a relay and V(others) for other nodes.
-    - V(leaving) is a host that is absent in some network, V(left_alone) one in no network, or an external one, which
-      takes part in the plan and is never contacted.
-  returned: success
-  type: str
-  sample: others
 interfaces:
   description: The options of M(wirefleet.wireguard.wg_interface) for each network that the host is in and not absent.
   returned: success

@@ -139,6 +139,21 @@ departed:
   returned: success
   type: dict
   sample: {"wg0": ["phone"]}
+rollout:
+  description:
+    - The hosts that are managed, in the order in which they should be changed, which is by name and relays last. What
+      breaks a node has not broken a relay yet.
+    - External nodes take part in the plan and are never contacted, so they are not in it.
+  returned: success
+  type: list
+  elements: str
+  sample: [laptop, phone, relay1]
+leaving:
+  description: The hosts that are absent in some network.
+  returned: success
+  type: list
+  elements: str
+  sample: [phone]
 revoking:
   description:
     - The relays, managed ones, of the networks that lose a public key with this plan, since a node departed or came

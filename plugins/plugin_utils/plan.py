@@ -78,6 +78,19 @@ class Plan:
         """The names of the nodes that are not managed, sorted."""
         return sorted({node.name for planned in self.networks for node in planned.nodes if node.external})
 
+    def rollout(self) -> list[str]:
+        """The names of the hosts that we manage, in the order of a rollout: relays last, before them who leaves."""
+        late = {
+            host: (any(node.relay for _planned, node in parts), any(node.absent for _planned, node in parts))
+            for host, parts in self.hosts().items()
+            if not any(node.external for _planned, node in parts)
+        }
+        return sorted(late, key=lambda host: (late[host], host))
+
+    def leaving(self) -> list[str]:
+        """The names of the hosts that are absent in some network, sorted."""
+        return [host for host, parts in self.hosts().items() if any(node.absent for _planned, node in parts)]
+
     def revoking(self) -> list[str]:
         """The relays that we manage, in networks that lose a key, since a node departed or came with another one."""
         losing = {*self.departed, *(change.network for change in self.rekeyed)}

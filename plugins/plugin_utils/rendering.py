@@ -90,13 +90,12 @@ def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
 def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
     """All that the roles need to know of one host, in every network that it is in.
 
-    ``kind`` is how a rollout takes it, ``interfaces`` are options of wg_interface, ``sysctl``
-    [{interface, name, value}], ``firewall`` options of wg_firewall, ``ping`` [{network, interface, targets}], and
-    ``leaving`` [{network, interface, private_key_file}] of the networks in which it is absent.
+    ``interfaces`` are options of wg_interface, ``sysctl`` [{interface, name, value}], ``firewall`` options of
+    wg_firewall, ``ping`` [{network, interface, targets}], and ``leaving`` [{network, interface, private_key_file}] of
+    the networks in which it is absent.
     """
     present = [(planned, node) for planned, node in parts if not node.absent]
     return {
-        "kind": _kind([node for _planned, node in parts]),
         "interfaces": [interface(planned, node) for planned, node in present],
         "sysctl": [
             {"interface": node.interface, "name": name, "value": value}
@@ -118,14 +117,6 @@ def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
             if node.absent
         ],
     }
-
-
-def _kind(nodes: t.Sequence[Node]) -> str:
-    if any(node.external for node in nodes):
-        return "left_alone"
-    if any(node.absent for node in nodes):
-        return "leaving"
-    return "relays" if any(node.relay for node in nodes) else "others"
 
 
 def plan_files(plan: Plan) -> dict[str, str]:

@@ -295,9 +295,9 @@ def run_scenario(name: str, shell: Shell) -> None:
         raise CheckFailed("molecule tested nothing")
 
 
-TESTS = {part.__name__: part for part in (lint, molecule, sanity, unit, integration, artefact)}
-EXTRA = {part.__name__: part for part in (kernel_build, kernel)}
-PARTS = TESTS | EXTRA | {"build": lambda: [Check("build", partial(build, destination=ROOT))]}
+# The kernel is built while others that need little of the machine run, and long before it is needed.
+TESTS = {part.__name__: part for part in (kernel_build, lint, molecule, sanity, unit, integration, artefact, kernel)}
+PARTS = TESTS | {"build": lambda: [Check("build", partial(build, destination=ROOT))]}
 
 if __name__ == "__main__":
     sys.exit(not run_all([check for part in sys.argv[1:] or TESTS for check in PARTS[part]()]))

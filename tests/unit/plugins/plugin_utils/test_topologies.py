@@ -235,15 +235,8 @@ def test_an_external_node_is_planned_like_others_and_an_absent_one_leaves():
     ]
     assert [parts["old"][what] for what in ("interfaces", "sysctl", "firewall", "ping")] == [[], [], [], []]
     assert parts["web"]["leaving"] == []
-    assert {name: part["kind"] for name, part in parts.items()} == {
-        "relay1": "relays",
-        "relay2": "relays",
-        "a": "others",
-        "b": "others",
-        "web": "others",
-        "phone": "left_alone",
-        "old": "leaving",
-    }
+    assert plan.rollout() == ["a", "b", "web", "old", "relay1", "relay2"]
+    assert plan.leaving() == ["old"]
 
 
 def test_hosts_without_a_key_are_left_out_and_told():
