@@ -242,8 +242,9 @@ def backend(run_command: RunCommand, wish: _nftables.Wish) -> Nftables | None:
     present = Nftables(run_command, wish.name, nft)
     if nft or wish.is_empty:
         return present
-    if wish.masquerades:
-        raise FirewallError("masquerading needs the command 'nft', which this host lacks: install the package nftables")
+    if wish.masquerades or wish.kill_switch:
+        what = "masquerading" if wish.masquerades else "the kill switch"
+        raise FirewallError(f"{what} needs the command 'nft', which this host lacks: install the package nftables")
     filtering = _iptables_filters(run_command)
     if filtering:
         raise FirewallError(

@@ -36,10 +36,26 @@ class Forward(t.NamedTuple):
 
 
 class Masquerade(t.NamedTuple):
-    """Senders that leave with the address of the interface they leave by; ``target`` None: by any but the tunnel."""
+    """What leaves with the address of the interface it leaves by: ``sender`` and ``receiver`` are networks, None any.
 
-    source: Network
-    target: str | None
+    ``source`` is the interface it came in by, None: any; ``target`` the one it leaves by, None: any but the tunnel.
+    """
+
+    sender: Network | None = None
+    source: str | None = None
+    target: str | None = None
+    receiver: Network | None = None
+
+
+class KillSwitch(t.NamedTuple):
+    """Nothing that the host sends leaves it past the tunnel, but for packets with WireGuard's own mark.
+
+    ``interfaces`` are other ones by which it may leave, ``allowed`` networks that stay reachable past the tunnel.
+    """
+
+    fwmark: int
+    interfaces: tuple[str, ...] = ()
+    allowed: tuple[Network, ...] = ()
 
 
 class Wish(t.NamedTuple):
@@ -49,18 +65,21 @@ class Wish(t.NamedTuple):
     listen_port: int | None = None
     forwards: tuple[Forward, ...] = ()
     masquerades: tuple[Masquerade, ...] = ()
+    kill_switch: KillSwitch | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is needed."""
-        return not (self.listen_port or self.forwards or self.masquerades)
+        return not (self.listen_port or self.forwards or self.masquerades or self.kill_switch)
 
     def answers(self) -> list[Forward]:
         """The ways on which only answers may pass: the reverse of each forward that is no forward itself."""
         return [forward.back() for forward in self.forwards if forward.back() not in self.forwards]
 
 
-def wish(name: str, listen_port: int | None, forward: list[dict], masquerade: list[dict]) -> Wish:
+def wish(
+    name: str, listen_port: int | None, forward: list[dict], masquerade: list[dict], kill_switch: dict | None = None
+) -> Wish:
     """The wish in the module's options, sorted and without repetition. Raises ValueError naming the option."""
     _values.interface(name)
     if listen_port is not None:
@@ -74,14 +93,37 @@ def wish(name: str, listen_port: int | None, forward: list[dict], masquerade: li
         forwards.add(Forward(entry.get("from"), entry.get("to"), *networks))
     masquerades = set()
     for number, entry in enumerate(masquerade):
-        _check_interface(f"masquerade[{number}].to", entry.get("to"))
-        source = _network(f"masquerade[{number}].source", entry["source"])
-        masquerades.add(Masquerade(source, entry.get("to")))
+        option = f"masquerade[{number}]"
+        for end in ("from", "to"):
+            _check_interface(f"{option}.{end}", entry.get(end))
+        sender, receiver = (_network(f"{option}.{end}", entry.get(end)) for end in ("source", "destination"))
+        masquerades.add(Masquerade(sender, entry.get("from"), entry.get("to"), receiver))
     return Wish(
         name,
         listen_port,
         tuple(sorted(forwards, key=lambda each: passing(name, each))),
-        tuple(sorted(masquerades, key=lambda each: (each.source.version, each.source, each.target or ""))),
+        tuple(sorted(masquerades, key=_masquerade_key)),
+        _kill_switch(kill_switch),
+    )
+
+
+def _masquerade_key(one: Masquerade) -> tuple:
+    networks = [(network.version, network) if network else (0,) for network in (one.sender, one.receiver)]
+    return (*networks, one.source or "", one.target or "")
+
+
+def _kill_switch(options: dict | None) -> KillSwitch | None:
+    if not options:
+        return None
+    _values.number("kill_switch.fwmark", options["fwmark"], 1, 2**32 - 1)
+    interfaces, allowed = options.get("interfaces") or [], options.get("allowed") or []
+    for number, interface in enumerate(interfaces):
+        _check_interface(f"kill_switch.interfaces[{number}]", interface)
+    networks = {_network(f"kill_switch.allowed[{number}]", text) for number, text in enumerate(allowed)}
+    return KillSwitch(
+        options["fwmark"],
+        tuple(sorted(set(interfaces))),
+        tuple(sorted(networks, key=lambda network: (network.version, network))),
     )
 
 
@@ -115,6 +157,7 @@ def render(wanted: Wish) -> str:
     chains = [
         _chain("input", "filter", "filter", _input_rules(wanted)),
         _chain("forward", "filter", "filter", _forward_rules(wanted)),
+        _chain("output", "filter", "filter", _output_rules(wanted)),
         _chain("postrouting", "nat", "srcnat", _postrouting_rules(wanted)),
     ]
     return f"table inet {table_name(wanted.name)} {{\n" + "\n".join(filter(None, chains)) + "}\n"
@@ -163,10 +206,31 @@ def _leaving_or_entering(what: str, interface: str | None, tunnel: str) -> str:
 
 def _postrouting_rules(wanted: Wish) -> list[str]:
     rules = []
-    for source, target in wanted.masquerades:
-        leaving = _leaving_or_entering("oifname", target, wanted.name)
-        rules.append(f"{_address('saddr', source)} {leaving} counter masquerade")
+    for one in wanted.masquerades:
+        parts = [_address("saddr", one.sender)] if one.sender else []
+        parts += [f'iifname "{one.source}"'] if one.source else []
+        parts.append(_leaving_or_entering("oifname", one.target, wanted.name))
+        parts += [_address("daddr", one.receiver)] if one.receiver else []
+        rules.append(f"{' '.join(parts)} counter masquerade")
     return rules
+
+
+def _output_rules(wanted: Wish) -> list[str]:
+    if wanted.kill_switch is None:
+        return []
+    mark, interfaces, allowed = wanted.kill_switch
+    # Whoever reached the host gets his answers, the controller for one. Neighbours, routers and DHCPv6 are not beyond
+    # the link. ARP and DHCP never come by here.
+    return [
+        "ct direction reply accept",
+        f"meta mark 0x{mark:08x} accept",
+        *(f'oifname "{interface}" accept' for interface in ("lo", wanted.name, *interfaces)),
+        "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+        "ip6 daddr fe80::/10 accept",
+        "ip6 daddr ff02::/16 accept",
+        *(f"{_address('daddr', network)} accept" for network in allowed),
+        "counter reject with icmpx admin-prohibited",
+    ]
 
 
 def _address(field: str, network: Network) -> str:

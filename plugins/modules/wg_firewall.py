@@ -63,18 +63,46 @@ options:
         description: Network of the receivers. Left out, any.
         type: str
   masquerade:
-    description: Senders whose packets leave with the address of this host.
+    description: What leaves with the address of this host instead of the sender's.
     type: list
     elements: dict
     default: []
     suboptions:
       source:
-        description: Network of the senders.
+        description: Network of the senders. Left out, any.
         type: str
-        required: true
+      destination:
+        description: Network of the receivers. Left out, any.
+        type: str
+      from:
+        description: Name of the interface that packets came in by, which needs Linux 5.6 or newer. Left out, any.
+        type: str
       to:
         description: Name of the interface that they leave by. Left out, any but O(name).
         type: str
+  kill_switch:
+    description:
+      - Reject what the host itself would send past the tunnel, also while the interface is down.
+      - Answers to those who reached the host pass, as do WireGuard's own packets and those for neighbours
+        (link-local IPv6).
+      - What the host forwards, such as the packets of its containers, is not looked at.
+    type: dict
+    version_added: 0.1.0
+    suboptions:
+      fwmark:
+        description: The mark of WireGuard's own packets, as in O(wirefleet.wireguard.wg_interface#module:fwmark).
+        type: int
+        required: true
+      interfaces:
+        description: Other interfaces by which packets may leave, such as those of other WireGuard networks.
+        type: list
+        elements: str
+        default: []
+      allowed:
+        description: Networks that stay reachable past the tunnel, such as the LAN.
+        type: list
+        elements: str
+        default: []
   require_undo:
     description:
       - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed an undo that is still pending.
@@ -119,6 +147,21 @@ EXAMPLES = r"""
     forward:
       - {from: wg0, destination: 192.168.1.0/24}
       - {to: wg0, source: 192.168.1.0/24}
+
+- name: Reach the LAN from anywhere in the network, although its hosts know no way back
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    forward:
+      - {from: wg0, destination: 192.168.1.0/24}
+    masquerade:
+      - {from: wg0, destination: 192.168.1.0/24}
+
+- name: Send nothing past the tunnel, but to the LAN
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    kill_switch:
+      fwmark: 51820
+      allowed: [192.168.1.0/24]
 
 - name: Remove all of it
   wirefleet.wireguard.wg_firewall:
@@ -197,7 +240,9 @@ def service_text(state: _firewall.State) -> str:
 def run(module: AnsibleModule) -> dict:
     """Do what the options say; returns the result. Raises ValueError and FirewallError."""
     params = module.params
-    wish = _nftables.wish(params["name"], params["listen_port"], params["forward"], params["masquerade"])
+    wish = _nftables.wish(
+        params["name"], params["listen_port"], params["forward"], params["masquerade"], params["kill_switch"]
+    )
     if params["state"] == "absent":
         wish = _nftables.Wish(params["name"])
     nothing = {"changed": False, "backend": "none", "persistent": True, "blocked_by": []}
@@ -263,7 +308,15 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {"source": {"type": "str", "required": True}, "to": {"type": "str"}},
+                "options": {option: {"type": "str"} for option in ("from", "to", "source", "destination")},
+            },
+            "kill_switch": {
+                "type": "dict",
+                "options": {
+                    "fwmark": {"type": "int", "required": True},
+                    "interfaces": {"type": "list", "elements": "str", "default": []},
+                    "allowed": {"type": "list", "elements": "str", "default": []},
+                },
             },
             "require_undo": {"type": "bool", "default": False},
         },

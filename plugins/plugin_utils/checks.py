@@ -158,6 +158,18 @@ def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
                     variable,
                     "is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
                 )
+        if node.kill_switch and not node.exit_via:
+            faults.add(
+                node.name,
+                "wireguard_kill_switch",
+                "is true, but the node does not send everything through the tunnel; write its wireguard_exit_via too",
+            )
+        if node.subnet_nat and not node.subnets:
+            faults.add(
+                node.name,
+                "wireguard_subnet_nat",
+                "is true, but no LAN is behind the node; write its wireguard_subnets, such as 192.168.1.0/24",
+            )
         if node.lan_endpoint and not node.site:
             faults.add(
                 node.name,

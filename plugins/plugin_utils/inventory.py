@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import typing as t
 
+from ..module_utils._full_tunnel import FIRST_TABLE
 from . import values
 from .faults import Faults
 
@@ -53,8 +54,11 @@ _PER_NODE: dict[str, tuple[Reader, t.Any]] = {
     "lan_endpoint": (values.endpoint, None),
     "behind_nat": (values.boolean, False),
     "subnets": (values.several(values.prefix), ()),
+    "subnet_nat": (values.boolean, False),
     "exit": (values.boolean, False),
     "exit_via": (values.node_name, None),
+    "kill_switch": (values.boolean, False),
+    "kill_switch_allowed": (values.several(values.prefix), ()),
     "public_key": (values.public_key, None),
     "private_key_file": (values.path, None),
     "external": (values.boolean, False),
@@ -131,8 +135,11 @@ class Node:
     site: str | None = None
     behind_nat: bool = False
     subnets: tuple[values.Prefix, ...] = ()
+    subnet_nat: bool = False
     exit: bool = False
     exit_via: str | None = None
+    kill_switch: bool = False
+    kill_switch_allowed: tuple[values.Prefix, ...] = ()
     public_key: str | None = None
     pinned: bool = False
     external: bool = False
@@ -333,6 +340,13 @@ class _NodeReader:
         endpoint, lan_endpoint, listen_port = setting("endpoint"), setting("lan_endpoint"), setting("listen_port")
         if listen_port is None and (endpoint or lan_endpoint):
             listen_port = setting("port")
+        own_settings = {
+            name: setting(name)
+            for name in ("mtu", "fwmark", "table", "dns", "pre_up", "post_up", "pre_down", "post_down")
+        }
+        # A kill switch knows WireGuard's own packets by a mark that must be known beforehand: wg-quick's first choice.
+        if setting("kill_switch"):
+            own_settings["fwmark"] = own_settings["fwmark"] or FIRST_TABLE
         return Node(
             name=host,
             interface=interface,
@@ -343,10 +357,7 @@ class _NodeReader:
             listen_port=listen_port,
             pinned=setting("public_key") is not None,
             absent=setting("state") == "absent",
-            settings={
-                name: setting(name)
-                for name in ("mtu", "fwmark", "table", "dns", "pre_up", "post_up", "pre_down", "post_down")
-            },
+            settings=own_settings,
             **{
                 name: setting(name)
                 for name in (
@@ -356,8 +367,11 @@ class _NodeReader:
                     "site",
                     "behind_nat",
                     "subnets",
+                    "subnet_nat",
                     "exit",
                     "exit_via",
+                    "kill_switch",
+                    "kill_switch_allowed",
                     "public_key",
                     "external",
                 )

@@ -72,18 +72,35 @@ def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:
     return {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
 
 
-def firewall(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
-    """What wg_firewall is to allow: the listen port where others reach the node first, and what it forwards."""
-    wish: dict[str, t.Any] = {"name": node.interface, "listen_port": None, "forward": [], "masquerade": []}
+def firewall(planned: NetworkPlan, node: Node, interfaces: t.Sequence[str] = ()) -> dict[str, t.Any]:
+    """What wg_firewall is to allow: the listen port where others reach the node first, and what it forwards.
+
+    ``interfaces`` are all of the host's in any network: no kill switch is to keep packets from the others.
+    """
+    wish: dict[str, t.Any] = {
+        "name": node.interface,
+        "listen_port": None,
+        "forward": [],
+        "masquerade": [],
+        "kill_switch": None,
+    }
     if node.endpoint or node.lan_endpoint:
         wish["listen_port"] = node.listen_port
     if planned.derivation.relays_for_others(node):
         wish["forward"].append({"from": node.interface, "to": node.interface})
     for subnet in map(str, node.subnets):
         wish["forward"] += [{"from": node.interface, "destination": subnet}, {"to": node.interface, "source": subnet}]
+        if node.subnet_nat:
+            wish["masquerade"].append({"from": node.interface, "destination": subnet})
     if node.exit:
         wish["forward"] += [{"from": node.interface, "source": str(prefix)} for prefix in planned.network.cidr]
-        wish["masquerade"] = [{"source": str(prefix), "to": None} for prefix in planned.network.cidr]
+        wish["masquerade"] += [{"source": str(prefix), "to": None} for prefix in planned.network.cidr]
+    if node.kill_switch:
+        wish["kill_switch"] = {
+            "fwmark": node.settings["fwmark"],
+            "interfaces": [interface for interface in interfaces if interface != node.interface],
+            "allowed": list(map(str, node.kill_switch_allowed)),
+        }
     return wish
 
 
@@ -95,6 +112,7 @@ def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
     the networks in which it is absent.
     """
     present = [(planned, node) for planned, node in parts if not node.absent]
+    interfaces = [node.interface for _planned, node in present]
     return {
         "interfaces": [interface(planned, node) for planned, node in present],
         "sysctl": [
@@ -102,7 +120,7 @@ def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
             for planned, node in present
             for name, value in sysctl(planned, node).items()
         ],
-        "firewall": [firewall(planned, node) for planned, node in present],
+        "firewall": [firewall(planned, node, interfaces) for planned, node in present],
         "ping": [
             {"interface": node.interface, "network": planned.network.name, "targets": planned.derivation.pings(node)}
             for planned, node in present
@@ -129,7 +147,8 @@ def plan_files(plan: Plan) -> dict[str, str]:
         sysctls = {name: value for planned, node in parts for name, value in sysctl(planned, node).items()}
         if sysctls:
             files[f"{host}/sysctl.conf"] = "".join(f"{name} = {value}\n" for name, value in sorted(sysctls.items()))
-        wishes = [_nftables.wish(**firewall(planned, node)) for planned, node in parts]
+        interfaces = [node.interface for _planned, node in parts]
+        wishes = [_nftables.wish(**firewall(planned, node, interfaces)) for planned, node in parts]
         rules = [_nftables.render(wish) for wish in wishes if not wish.is_empty]
         if rules:
             files[f"{host}/firewall.nft"] = "\n".join(rules)

@@ -27,6 +27,7 @@ def steps(live, families="46", addresses=ADDRESSES, own=(T,)):
 
 
 def test_sets_up_both_families_the_rule_to_be_asked_first_last():
+    """Trap: 0.0.0.0/0 without ::/0 leaks IPv6, and without src_valid_mark answers are dropped."""
     assert steps(NOTHING) == [
         "add IPv4 rule: not fwmark 51820 table 51820",
         "add IPv4 rule: table main suppress_prefixlength 0",

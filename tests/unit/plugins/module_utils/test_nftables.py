@@ -84,6 +84,32 @@ def test_order_of_the_options_does_not_matter():
     assert _nftables.render(one) == _nftables.render(other)
 
 
+def test_a_lan_that_knows_no_way_back():
+    rules = _nftables.render(make(masquerade=[{"from": "wg0", "destination": "192.168.1.0/24"}])).splitlines()
+    assert rules[3].strip() == 'iifname "wg0" oifname != "wg0" ip daddr 192.168.1.0/24 counter masquerade'
+
+
+def test_a_kill_switch():
+    options = {"fwmark": 51820, "interfaces": ["wg1"], "allowed": ["fd01::/64", "192.168.1.0/24"]}
+    rules = [line.strip() for line in _nftables.render(_nftables.wish("wg0", None, [], [], options)).splitlines()]
+    assert rules[2:-2] == [
+        "type filter hook output priority filter; policy accept;",
+        "ct direction reply accept",
+        "meta mark 0x0000ca6c accept",
+        'oifname "lo" accept',
+        'oifname "wg0" accept',
+        'oifname "wg1" accept',
+        "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+        "ip6 daddr fe80::/10 accept",
+        "ip6 daddr ff02::/16 accept",
+        "ip daddr 192.168.1.0/24 accept",
+        "ip6 daddr fd01::/64 accept",
+        "counter reject with icmpx admin-prohibited",
+    ]
+    with pytest.raises(ValueError, match="kill_switch.fwmark is 0: write a number from 1"):
+        _nftables.wish("wg0", None, [], [], {"fwmark": 0})
+
+
 def test_empty():
     assert make().is_empty
     assert not make(listen_port=51820).is_empty

@@ -103,6 +103,7 @@ def test_an_interface(run_module, host):
 
 
 def test_no_secret_is_told(run_module, host):
+    """Trap: ``wg show dump`` prints private and preshared keys among the rest."""
     host(device())
     text = str(run_module(wg_info))
     assert PRIVATE not in text

@@ -78,6 +78,16 @@ ONE_NODE = [
         "web: wireguard_exit_via is 'relay1', which is no exit; there are no exits in the network",
     ),
     (
+        {"kill_switch": True},
+        "web: wireguard_kill_switch is true, but the node does not send everything through the tunnel; "
+        "write its wireguard_exit_via too",
+    ),
+    (
+        {"subnet_nat": True},
+        "web: wireguard_subnet_nat is true, but no LAN is behind the node; "
+        "write its wireguard_subnets, such as 192.168.1.0/24",
+    ),
+    (
         {"subnets": ["192.168.1.7/24"]},
         "web: wireguard_subnets is ['192.168.1.7/24'], which has host bits set; write 192.168.1.0/24",
     ),
@@ -387,6 +397,9 @@ HOSTILE = [
         "subnets",
         "exit",
         "exit_via",
+        "subnet_nat",
+        "kill_switch",
+        "kill_switch_allowed",
         "public_key",
         "private_key_file",
         "external",

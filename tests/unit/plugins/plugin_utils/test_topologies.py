@@ -17,6 +17,8 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering impo
 )
 from ansible_collections.wirefleet.wireguard.tests.unit.plugins.plugin_utils.networks import (
     FULL,
+    PUBLIC,
+    RELAY,
     key_of,
     peers_of,
     plan_of,
@@ -64,9 +66,11 @@ def test_only_the_relay_forwards_and_only_nodes_with_an_endpoint_listen():
         "listen_port": 51820,
         "forward": [{"from": "wg0", "to": "wg0"}],
         "masquerade": [],
+        "kill_switch": None,
     }
-    assert wishes["public-server2"] == {"name": "wg0", "listen_port": 51820, "forward": [], "masquerade": []}
-    assert wishes["laptop"] == {"name": "wg0", "listen_port": None, "forward": [], "masquerade": []}
+    nothing = {"name": "wg0", "listen_port": None, "forward": [], "masquerade": [], "kill_switch": None}
+    assert wishes["public-server2"] == {**nothing, "listen_port": 51820}
+    assert wishes["laptop"] == nothing
 
 
 def test_internet_browsing():
@@ -94,7 +98,30 @@ def test_the_firewall_of_an_exit_and_of_the_owner_of_a_lan():
             {"from": "wg0", "source": "10.44.0.0/24"},
         ],
         "masquerade": [{"source": "10.44.0.0/24", "to": None}],
+        "kill_switch": None,
     }
+
+
+def test_what_enters_a_lan_that_knows_no_way_back_has_the_address_of_its_owner():
+    owner = {**PUBLIC, "subnets": ["192.168.1.0/24", "fd01::/64"], "subnet_nat": True}
+    wish = firewall(*planned_node(plan_of({"gate": owner}, cidr=["10.44.0.0/24", "fd44::/64"]), "gate"))
+    assert wish["masquerade"] == [
+        {"from": "wg0", "destination": "192.168.1.0/24"},
+        {"from": "wg0", "destination": "fd01::/64"},
+    ]
+
+
+def test_a_kill_switch_knows_the_mark_the_lan_and_the_other_networks():
+    client = {"exit_via": "server", "kill_switch": True, "kill_switch_allowed": "192.168.7.0/24"}
+    plan = plan_of({"server": {**RELAY, "exit": True}, "laptop": client, "phone": {**client, "fwmark": "0x7"}})
+    planned, laptop = planned_node(plan, "laptop")
+    assert interface(planned, laptop)["fwmark"] == 51820
+    assert firewall(planned, laptop, ["wg0", "wg1"])["kill_switch"] == {
+        "fwmark": 51820,
+        "interfaces": ["wg1"],
+        "allowed": ["192.168.7.0/24"],
+    }
+    assert firewall(*planned_node(plan, "phone"))["kill_switch"]["fwmark"] == 7
 
 
 def test_lan_bridging():

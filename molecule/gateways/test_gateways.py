@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, wirefleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gateways on real hosts, told in order: LANs reach one another, a LAN without a way back, an exit, a kill switch.
+
+What counts is which packets arrive, and from whom: hosts of LANs and of the internet answer with the address that they
+were asked from. None of them has WireGuard.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from fleet import Fleet
+
+GATEWAYS = {"montreal", "newyork", "vancouver"}
+ALL = {*GATEWAYS, "laptop"}
+WITHOUT_VERIFY = ("--skip-tags", "verify")
+ADDRESSES = {
+    "desk1": ("192.168.1.10", "fd01::10"),
+    "desk2": ("192.168.2.10", "fd02::10"),
+    "desk3": ("192.168.3.10", "fd03::10"),
+    "printer3": ("192.168.3.20", "fd03::20"),
+    "minibar": ("192.168.4.20", "fd00:4::20"),
+    "server": ("198.51.100.80", "2001:db8::80"),
+    "laptop": ("192.168.4.2", "fd00:4::2"),
+}
+# What the laptop's packets come from: the exit, or the hotel's router.
+EXIT, HOTEL = ("198.51.100.1", "2001:db8::1"), ("198.51.100.104", "2001:db8::104")
+NOBODY = ("", "")
+
+# On port 7 of UDP the address of whoever asks, and on that of TCP the size of the segments that were agreed on.
+ANSWER = """
+import contextlib, ipaddress, socket, threading
+def plain(address):
+    address = ipaddress.ip_address(address.partition("%")[0])
+    return str(address.ipv4_mapped or address).encode()
+def segments():
+    listener = socket.create_server(("::", 7), family=socket.AF_INET6, dualstack_ipv6=True)
+    while True:
+        connection, _sender = listener.accept()
+        connection.sendall(str(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)).encode())
+        connection.close()
+threading.Thread(target=segments, daemon=True).start()
+asked = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+asked.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+asked.bind(("::", 7))
+print("ready", flush=True)
+while True:
+    _question, sender = asked.recvfrom(100)
+    with contextlib.suppress(OSError):  # there may be no way back
+        asked.sendto(plain(sender[0]), sender)
+"""
+ASK = """
+import contextlib, socket, sys
+for address in sys.argv[1:]:
+    answer = ""
+    with contextlib.suppress(OSError), socket.socket(
+        socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
+    ) as question:
+        question.settimeout(1)
+        question.connect((address, 7))
+        for _attempt in range(3):
+            question.send(b"who am I?")
+            with contextlib.suppress(TimeoutError):
+                answer = question.recv(100).decode()
+                break
+    print(answer)
+"""
+SEGMENTS = "import socket, sys; print(socket.create_connection((sys.argv[1], 7), timeout=5).recv(100).decode())"
+# Whatever comes to the server from the hotel itself.
+COUNT = """
+table inet seen {
+    counter hotel { }
+    chain input {
+        type filter hook input priority filter
+        ip saddr 198.51.100.104 counter name hotel
+        ip6 saddr 2001:db8::104 meta l4proto != icmpv6 counter name hotel
+    }
+}
+"""
+
+
+class Story:
+    """The fleet, and all the hosts that are not in it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+
+    def inside(self, host: str, *command: str, said: str | None = None) -> str:
+        """What a command of this machine says in the network namespace of a host."""
+        argv = ["ip", "netns", "exec", f"{self.fleet.state.name}.{host}", *command]
+        return subprocess.run(argv, input=said, capture_output=True, text=True, check=True).stdout
+
+    def seen_from(self, host: str, other: str) -> tuple[str, ...]:
+        """The addresses, IPv4 and IPv6, that ``other`` is asked from when ``host`` asks; '' if no answer comes."""
+        return tuple(self.inside(host, "python3", "-c", ASK, *ADDRESSES[other]).split("\n")[:2])
+
+    def write(self, host: str, **variables: Any) -> None:
+        """The user writes variables of a host."""
+        path = self.fleet.project / "inventory.yml"
+        inventory = yaml.safe_load(path.read_text())
+        inventory["wireguard"]["hosts"][host].update({f"wireguard_{name}": value for name, value in variables.items()})
+        path.write_text(yaml.safe_dump(inventory))
+
+    def converge(self, changed: set[str]) -> None:
+        """A run changes these hosts, and another one nothing."""
+        run = self.fleet.run(*WITHOUT_VERIFY)
+        assert (run.code, run.hosts("changed")) == (0, changed)
+        assert self.fleet.run(*WITHOUT_VERIFY).hosts("changed") == set()
+
+    def from_the_hotel(self) -> int:
+        """How many packets the server got past the tunnel."""
+        return int(self.inside("server", "nft", "list", "counters").split("packets")[1].split()[0])
+
+
+@pytest.fixture(scope="module")
+def story() -> Iterator[Story]:
+    story = Story(Fleet())
+    story.inside("server", "nft", "-f", "-", said=COUNT)
+    listeners = []
+    try:
+        for host in ADDRESSES:
+            command = ["ip", "netns", "exec", f"{story.fleet.state.name}.{host}", "python3", "-c", ANSWER]
+            listeners.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+            assert listeners[-1].stdout.readline() == b"ready\n"
+        yield story
+    finally:
+        for listener in listeners:
+            listener.kill()
+            listener.wait()
+
+
+def test_the_network_is_verified(story: Story) -> None:
+    assert story.seen_from("laptop", "server") == HOTEL
+    assert story.fleet.run().code == 0
+    assert story.fleet.run().hosts("changed") == set()
+
+
+def test_lans_reach_one_another_without_translation(story: Story) -> None:
+    for host, other in itertools.permutations(("desk1", "desk2", "desk3"), 2):
+        assert story.seen_from(host, other) == ADDRESSES[host], (host, other)
+
+
+def test_segments_fit_into_the_tunnel(story: Story) -> None:
+    assert int(story.inside("desk1", "python3", "-c", SEGMENTS, ADDRESSES["desk2"][0])) <= 1420 - 40
+    assert int(story.inside("desk1", "python3", "-c", SEGMENTS, ADDRESSES["desk2"][1])) <= 1420 - 60
+
+
+def test_the_laptop_is_on_the_internet_as_the_exit(story: Story) -> None:
+    assert story.seen_from("laptop", "server") == EXIT
+    assert story.seen_from("laptop", "desk2") != NOBODY
+    # Its own LAN it reaches as ever, and is reached from there.
+    assert story.seen_from("laptop", "minibar") == ADDRESSES["laptop"]
+    assert story.seen_from("minibar", "laptop") == ADDRESSES["minibar"]
+
+
+def test_a_lan_that_knows_no_way_back(story: Story) -> None:
+    assert story.seen_from("desk1", "printer3") == NOBODY
+    story.write("vancouver", subnet_nat=True)
+    story.converge({"vancouver"})
+    assert story.seen_from("desk1", "printer3") == ("192.168.3.1", "fd03::1")
+    assert story.seen_from("laptop", "printer3") == ("192.168.3.1", "fd03::1")
+    assert story.seen_from("desk3", "desk1") == ADDRESSES["desk3"]
+    story.write("vancouver", subnet_nat=False)
+    story.converge({"vancouver"})
+    assert story.seen_from("desk1", "printer3") == NOBODY
+    assert story.seen_from("desk1", "desk3") == ADDRESSES["desk1"]
+
+
+def test_nothing_leaks_past_a_kill_switch(story: Story) -> None:
+    story.fleet.ssh("laptop", "systemctl stop wg-quick@wg0")
+    assert story.seen_from("laptop", "server") == HOTEL
+    story.write("laptop", kill_switch=True)
+    story.converge({"laptop"})
+    leaked = story.from_the_hotel()
+    assert leaked > 0
+    assert story.seen_from("laptop", "server") == EXIT
+    for stop, start in (("systemctl stop", "systemctl start"), ("wg-quick down wg0; :", "wg-quick up wg0; :")):
+        story.fleet.ssh("laptop", f"{stop} wg-quick@wg0")
+        assert story.seen_from("laptop", "server") == NOBODY
+        story.fleet.ssh("laptop", "! ping -c 1 -W 1 198.51.100.80 && ! ping -c 1 -W 1 2001:db8::80")
+        assert story.seen_from("laptop", "minibar") == NOBODY
+        assert story.seen_from("minibar", "laptop") == ADDRESSES["minibar"]
+        story.fleet.ssh("laptop", f"{start} wg-quick@wg0")
+        assert story.seen_from("laptop", "server") == EXIT
+    story.fleet.ssh("laptop", "systemctl stop wg-quick@wg0")
+    story.write("laptop", kill_switch_allowed=["192.168.4.0/24"])
+    story.converge({"laptop"})
+    assert story.seen_from("laptop", "minibar") == (ADDRESSES["laptop"][0], "")
+    assert story.seen_from("laptop", "server") == EXIT
+    assert story.from_the_hotel() == leaked
+
+
+def test_a_kill_switch_is_there_after_a_reboot(story: Story) -> None:
+    leaked = story.from_the_hotel()
+    reboot = "ansible.builtin.reboot", "-a", "reboot_timeout=120"
+    subprocess.run(["ansible", "-i", story.fleet.project, "laptop", "-b", "-m", *reboot], check=True)
+    story.fleet.ssh("laptop", "systemctl stop wg-quick@wg0")
+    assert story.seen_from("laptop", "server") == NOBODY
+    story.fleet.ssh("laptop", "systemctl start wg-quick@wg0")
+    assert story.seen_from("laptop", "server") == EXIT
+    assert story.from_the_hotel() == leaked
+
+
+def test_nothing_is_left(story: Story) -> None:
+    assert story.fleet.run(playbook="remove").hosts("changed") == ALL
+    for host in ALL:
+        left = story.fleet.ssh(host, "nft list ruleset; ls -A /etc/wireguard /etc/sysctl.d")
+        assert not re.search(r"^table|wg0|wireguard-", left, re.MULTILINE), left
+    assert story.seen_from("laptop", "server") == HOTEL
+    assert story.seen_from("desk1", "desk2") == NOBODY
