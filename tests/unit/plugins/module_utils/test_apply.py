@@ -85,7 +85,7 @@ def test_a_command_that_gives_no_reason(host):
 
 
 def test_hooks_run_as_wg_quick_runs_them(host):
-    """Trap: hooks name the interface by %i, and run in bash, one after the other, until one fails."""
+    """Trap: hooks are bash, and wg-quick goes no further when one fails."""
     host.answers[("bash", "-e")] = (1, "", "no\n")
     Applier(host.run, "wg0").apply([Step("down_hook", ("rm /x",), "down"), Step("down_hook", ("rm /y",), "down")])
     assert host.calls == [
