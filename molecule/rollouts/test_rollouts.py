@@ -248,6 +248,18 @@ def test_too_many_failures_stop_the_rollout(story: Story) -> None:
     assert changed(story.comes_true()) == ALL - {"home-server"}
 
 
+def test_a_batch_that_does_not_reach_another_host_stops_the_rollout(story: Story) -> None:
+    story.says_of_all(wireguard_mtu=1325)
+    rollout = ("-e", '{"wireguard_serial": [1, "100%"], "wireguard_verify_batches": true}')
+    drop = "table inet broken { chain output { type filter hook output priority 0; ip daddr 10.0.44.44 drop; }; }"
+    with story.fleet.broken("home-server", f"nft '{drop}'", "nft delete table inet broken"):
+        run = story.fleet.run(*story.inventory, *WITHOUT_VERIFY, *rollout, "-e", "wireguard_verify_timeout=3")
+    assert (run.code != 0, run.hosts("changed")) == (True, {"home-server"})
+    assert "home-server gets no answer from laptop (10.0.44.44)" in run.output
+    run = story.fleet.run(*story.inventory, *WITHOUT_VERIFY, *rollout)
+    assert (run.code, run.hosts("changed")) == (0, ALL - {"home-server"})
+
+
 def test_slices_at_the_same_time(story: Story, tmp_path: Path) -> None:
     hosts = yaml.safe_load((story.fleet.project / "inventory.yml").read_text())["wireguard"]
     later = yaml.safe_load(Path(story.inventory[1]).read_text())["wireguard"]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 
 
-def detach(work: t.Callable[[], None]) -> None:
+def detach(run_command: RunCommand, work: t.Callable[[], None]) -> None:
     """Do ``work`` in a process of its own, which nobody waits for and which has nowhere to tell what goes wrong.
 
     All that it needs must have been imported before: the file that the module came in is gone by then.
@@ -28,20 +29,18 @@ def detach(work: t.Callable[[], None]) -> None:
             nowhere = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(nowhere, stream)
-            _leave_session()
+            _leave_session(run_command)
             work()
     finally:
         # Not through what the caller has registered for its own exit.
         os._exit(0)
 
 
-def _leave_session() -> None:
+def _leave_session(run_command: RunCommand) -> None:
     """Move this process out of the session's scope, whose processes logind may kill at logout (logind.conf(5),
     KillUserProcesses=): systemd takes it into a scope of its own, where there is systemd."""
     busctl = find("busctl")
     if busctl:
         manager = ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"]
         scope = [f"wireguard-{os.getpid()}.scope", "fail", "1", "PIDs", "au", "1", str(os.getpid()), "0"]
-        call = [busctl, "--quiet", "call", *manager, "StartTransientUnit", "ssa(sv)a(sa(sv))", *scope]
-        # Not the module's run_command: that tells of it where nobody listens any more.
-        os.spawnv(os.P_WAIT, busctl, call)
+        run_command([busctl, "--quiet", "call", *manager, "StartTransientUnit", "ssa(sv)a(sa(sv))", *scope])

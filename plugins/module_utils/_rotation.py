@@ -116,7 +116,7 @@ class Follower:
     def detach(self, seconds: float) -> None:
         """Follow for so long, in a process of its own that outlives this one; ends earlier when nobody is left."""
         if self._waiting:
-            detach(lambda: self.follow(time.monotonic() + seconds))
+            detach(self._run_command, lambda: self.follow(time.monotonic() + seconds))
 
     def follow(self, deadline: float) -> None:
         """Follow until a moment of the monotonic clock, and then withdraw the announcements that nobody came for.

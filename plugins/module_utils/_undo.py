@@ -27,6 +27,7 @@ import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._detached import detach
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
 
 DIRECTORY = "/run/wg_confirm"
 POLL_SECONDS = 0.1
@@ -51,7 +52,7 @@ class Undo:
         self._directory = directory
         self._armed, self._due, self._done = (f"{directory}/{state}" for state in ("armed", "due", "done"))
 
-    def arm(self, seconds: float, note: t.Callable[[], t.Iterable[PutBack]]) -> None:
+    def arm(self, run_command: RunCommand, seconds: float, note: t.Callable[[], t.Iterable[PutBack]]) -> None:
         """Have a detached process put back in so many seconds what ``note`` finds now.
 
         An undo that another run has armed is waited for: what that run changes is not to be taken for the state to go
@@ -66,7 +67,7 @@ class Undo:
         try:
             ways_back = list(note())
             _files.write_atomically(self._armed, b"", 0o600)
-            detach(lambda: self._wait(seconds, ways_back))
+            detach(run_command, lambda: self._wait(seconds, ways_back))
         finally:
             os.close(lock)
 

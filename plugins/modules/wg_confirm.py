@@ -179,7 +179,7 @@ def arm(module: AnsibleModule, undo: Undo) -> None:
             *map(note_sysctl, params["sysctls"]),
         ]
 
-    undo.arm(params["timeout"], note_all)
+    undo.arm(run_command, params["timeout"], note_all)
 
 
 def say(outcome: Outcome) -> str:

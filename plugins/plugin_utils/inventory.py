@@ -85,6 +85,8 @@ _OF_THE_RUN = (
     "confirm_timeout",
     "install_packages",
     "verify_timeout",
+    "verify_batches",
+    "max_fail_percentage",
     "serial",
 )
 # What the playbooks register; nobody sets them.

@@ -16,6 +16,10 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import O
 SOON, NEVER = 0.2, 60
 
 
+def no_command(argv):
+    raise AssertionError(argv)
+
+
 @pytest.fixture
 def undo(tmp_path, monkeypatch):
     # Processes of tests stay in the session of the tests.
@@ -54,7 +58,7 @@ def until(condition):
 
 
 def test_what_is_not_confirmed_is_undone_by_another_process(undo, file):
-    undo.arm(SOON, note(file))
+    undo.arm(no_command, SOON, note(file))
     file.write_text("after")
     until(lambda: file.read_text() == "before")
     assert int((file.parent / "pid").read_text()) != os.getpid()
@@ -62,7 +66,7 @@ def test_what_is_not_confirmed_is_undone_by_another_process(undo, file):
 
 
 def test_what_is_confirmed_stays(undo, file):
-    undo.arm(SOON, note(file))
+    undo.arm(no_command, SOON, note(file))
     file.write_text("after")
     assert undo.call_off() == Outcome(undone=False)
     time.sleep(3 * SOON)
@@ -72,7 +76,7 @@ def test_what_is_confirmed_stays(undo, file):
 
 
 def test_what_failed_is_undone_at_once(undo, file):
-    undo.arm(NEVER, note(file))
+    undo.arm(no_command, NEVER, note(file))
     file.write_text("after")
     assert undo.undo_now() == Outcome(undone=True)
     assert file.read_text() == "before"
@@ -82,16 +86,16 @@ def test_one_thing_that_cannot_be_put_back_does_not_keep_another_from_it(undo, f
     def fails():
         raise OSError("disk full")
 
-    undo.arm(NEVER, lambda: [fails, *note(file)(), lambda: ["a peer is gone"]])
+    undo.arm(no_command, NEVER, lambda: [fails, *note(file)(), lambda: ["a peer is gone"]])
     file.write_text("after")
     assert undo.undo_now() == Outcome(undone=True, problems=("disk full", "a peer is gone"))
     assert file.read_text() == "before"
 
 
 def test_the_next_run_waits_for_what_is_pending_and_then_looks(undo, file):
-    undo.arm(SOON, note(file))
+    undo.arm(no_command, SOON, note(file))
     file.write_text("unconfirmed")
-    undo.arm(NEVER, note(file))
+    undo.arm(no_command, NEVER, note(file))
     assert file.read_text() == "before"
     file.write_text("after")
     undo.undo_now()
@@ -99,7 +103,7 @@ def test_the_next_run_waits_for_what_is_pending_and_then_looks(undo, file):
 
 
 def test_a_change_that_comes_after_the_undo_is_refused(undo, file):
-    undo.arm(NEVER, note(file))
+    undo.arm(no_command, NEVER, note(file))
     with undo.while_armed():
         file.write_text("in time")
     undo.undo_now()
@@ -109,7 +113,7 @@ def test_a_change_that_comes_after_the_undo_is_refused(undo, file):
 
 
 def test_the_undo_waits_for_a_change_that_has_begun(undo, file):
-    undo.arm(SOON, note(file))
+    undo.arm(no_command, SOON, note(file))
     with undo.while_armed():
         time.sleep(3 * SOON)
         file.write_text("after the time was over")
@@ -133,7 +137,7 @@ def test_what_cannot_be_noted_is_not_armed(undo):
         raise OSError("unreadable")
 
     with pytest.raises(OSError, match="unreadable"):
-        undo.arm(NEVER, fails)
+        undo.arm(no_command, NEVER, fails)
     with pytest.raises(LookupError):
         undo.call_off()
 
@@ -145,13 +149,13 @@ def test_the_waiting_process_was_killed(undo, file, tmp_path):
 
         return [never]
 
-    undo.arm(NEVER, note_pid)
+    undo.arm(no_command, NEVER, note_pid)
     [pid] = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and holds(entry, tmp_path / "undo")]
     os.kill(pid, signal.SIGKILL)
     outcome = undo.undo_now()
     assert outcome.undone
     assert "killed" in outcome.problems[0]
-    undo.arm(NEVER, note(file))
+    undo.arm(no_command, NEVER, note(file))
     assert undo.call_off() == Outcome(undone=False)
 
 
