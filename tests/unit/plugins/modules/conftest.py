@@ -24,6 +24,8 @@ def run_module(monkeypatch, capsys):
         warnings._global_warnings.clear()  # they live as long as the process
         with pytest.raises(SystemExit):
             module.main()
-        return json.loads(capsys.readouterr().out)
+        result = json.loads(capsys.readouterr().out)
+        result.pop("invocation", None)  # until ansible-core 2.20
+        return result
 
     return run
