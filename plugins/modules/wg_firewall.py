@@ -247,6 +247,8 @@ def run(module: AnsibleModule) -> dict:
         wish = _nftables.Wish(params["name"])
     nothing = {"changed": False, "backend": "none", "persistent": True, "blocked_by": []}
     if params["backend"] == "none":
+        if wish.kill_switch:
+            raise ValueError("backend is none, and kill_switch needs rules: write auto or nftables, or leave it out")
         return nothing
     firewall = _firewall.backend(module.run_command, wish)
     if firewall is None:

@@ -164,6 +164,15 @@ def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
                 "wireguard_kill_switch",
                 "is true, but the node does not send everything through the tunnel; write its wireguard_exit_via too",
             )
+        endpoint = exits[node.exit_via].endpoint if node.exit_via in exits else None
+        if node.kill_switch and endpoint and not endpoint.address and not node.kill_switch_allowed:
+            faults.add(
+                node.name,
+                "wireguard_kill_switch",
+                f"is true, so the host cannot ask for the address of its exit, {endpoint}, while the tunnel is down; "
+                "give the exit an address as wireguard_endpoint, or write the network of a name server in "
+                "wireguard_kill_switch_allowed",
+            )
         if node.subnet_nat and not node.subnets:
             faults.add(
                 node.name,

@@ -374,3 +374,9 @@ def test_default_routes(monkeypatch):
     assert _firewall.default_route_interfaces() == {"eth0", "eth1"}
     monkeypatch.setattr(_firewall, "_text", {}.get)
     assert _firewall.default_route_interfaces() == set()
+
+
+def test_no_kill_switch_is_left_out_in_silence(run_module, host):
+    result = run_module(wg_firewall, name="wg0", backend="none", kill_switch={"fwmark": 51820})
+    assert result["failed"] and "kill_switch needs rules" in result["msg"]
+    assert host.changes == []

@@ -262,6 +262,18 @@ def test_a_pair_without_a_path(topology, reason):
     assert plan.unreachable == {"wg0": named.split(", ")}
 
 
+def test_a_kill_switch_that_the_tunnel_cannot_come_up_behind():
+    server = {"endpoint": "vpn.example.net", "relay": True, "exit": True}
+    client = {"exit_via": "server", "kill_switch": True}
+    assert faults_of({"server": server, "a": client}) == [
+        "a: wireguard_kill_switch is true, so the host cannot ask for the address of its exit, vpn.example.net:51820, "
+        "while the tunnel is down; give the exit an address as wireguard_endpoint, or write the network of a name server "
+        "in wireguard_kill_switch_allowed"
+    ]
+    assert plan_of({"server": server, "a": {**client, "kill_switch_allowed": "192.168.1.1/32"}})
+    assert plan_of({"server": {**server, "endpoint": "198.51.100.1"}, "a": client})
+
+
 def test_an_exit_that_cannot_be_the_nodes_own():
     relays = {"r1": {**RELAY, "exit": True}, "r2": {"endpoint": "198.51.100.9", "relay": True}}
     assert faults_of({**relays, "a": {"via": "r2", "exit_via": "r1"}, "b": {}}) == [
