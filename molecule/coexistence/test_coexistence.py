@@ -125,8 +125,7 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
     fleet = Fleet()
-    inside = ["ip", "netns", "exec", f"{fleet.state.name}.provider"]
-    advertiser = subprocess.Popen([*inside, "python3", "-c", ADVERTISE])
+    advertiser = subprocess.Popen([*fleet.inside("provider"), "python3", "-c", ADVERTISE])
     try:
         yield Story(fleet)
     finally:

@@ -95,7 +95,7 @@ class Story:
 
     def inside(self, host: str, *command: str, said: str | None = None) -> str:
         """What a command of this machine says in the network namespace of a host."""
-        argv = ["ip", "netns", "exec", f"{self.fleet.state.name}.{host}", *command]
+        argv = [*self.fleet.inside(host), *command]
         return subprocess.run(argv, input=said, capture_output=True, text=True, check=True).stdout
 
     def seen_from(self, host: str, other: str) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def story() -> Iterator[Story]:
     listeners = []
     try:
         for host in ADDRESSES:
-            command = ["ip", "netns", "exec", f"{story.fleet.state.name}.{host}", "python3", "-c", ANSWER]
+            command = [*story.fleet.inside(host), "python3", "-c", ANSWER]
             listeners.append(subprocess.Popen(command, stdout=subprocess.PIPE))
             assert listeners[-1].stdout.readline() == b"ready\n"
         yield story

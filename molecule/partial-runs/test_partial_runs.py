@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleet import NEWCOMER, Fleet
+from fleet import NEWCOMER, READ_ONLY_ETC, Fleet
 
 PUBLIC = {"public-server1", "public-server2"}
 BEHIND_NAT = {"home-server", "laptop", "phone"}
@@ -136,10 +136,9 @@ def test_broken_hosts(story: Story) -> None:
     fleet = story.fleet
     full = "cp -a /etc/wireguard /run/full; mount -t tmpfs -o size=64k,mode=700 full /etc/wireguard; \
         cp -a /run/full/. /etc/wireguard; cat /dev/zero >/etc/wireguard/ballast || rm -r /run/full"
-    read_only = "mount --bind /etc /etc; mount -o remount,bind,ro /etc"
     with (
         fleet.cut_off("phone"),
-        fleet.broken("laptop", read_only, "umount /etc"),
+        fleet.broken("laptop", *READ_ONLY_ETC),
         fleet.broken("public-server2", full, "umount /etc/wireguard"),
         fleet.broken("newcomer", "mv /usr/bin/wg /usr/bin/wg.away", "mv /usr/bin/wg.away /usr/bin/wg"),
     ):

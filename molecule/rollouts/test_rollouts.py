@@ -23,7 +23,7 @@ from typing import Any
 import ansible
 import pytest
 import yaml
-from fleet import NEWCOMER, Fleet
+from fleet import NEWCOMER, READ_ONLY_ETC, Fleet
 
 RELAY = "public-server1"
 PUBLIC = {RELAY, "public-server2"}
@@ -228,8 +228,7 @@ def test_deleted_from_the_inventory(story: Story) -> None:
 def test_a_broken_canary_stops_the_rollout(story: Story) -> None:
     story.says_of_all(wireguard_mtu=1310)
     rollout = ("-e", '{"wireguard_serial": [1, 3, "100%"]}')
-    read_only = "mount --bind /etc /etc; mount -o remount,bind,ro /etc"
-    with story.fleet.broken("home-server", read_only, "umount /etc"):
+    with story.fleet.broken("home-server", *READ_ONLY_ETC):
         run = story.fleet.run(*story.inventory, *WITHOUT_VERIFY, *rollout)
     assert run.code != 0
     assert (run.hosts("failed"), run.hosts("changed")) == ({"home-server"}, set())
@@ -241,8 +240,7 @@ def test_a_broken_canary_stops_the_rollout(story: Story) -> None:
 def test_too_many_failures_stop_the_rollout(story: Story) -> None:
     story.says_of_all(wireguard_mtu=1320)
     rollout = ("-e", '{"wireguard_serial": [2, "100%"], "wireguard_max_fail_percentage": 40}')
-    read_only = "mount --bind /etc /etc; mount -o remount,bind,ro /etc"
-    with story.fleet.broken("laptop", read_only, "umount /etc"):
+    with story.fleet.broken("laptop", *READ_ONLY_ETC):
         run = story.fleet.run(*story.inventory, *WITHOUT_VERIFY, *rollout)
     assert (run.code != 0, run.hosts("failed"), run.hosts("changed")) == (True, {"laptop"}, {"home-server"})
     assert changed(story.comes_true()) == ALL - {"home-server"}

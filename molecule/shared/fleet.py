@@ -19,6 +19,8 @@ from typing import NamedTuple
 import yaml
 
 NEWCOMER = Path(__file__).resolve().parents[2] / "tests/lab/newcomer/newcomer.yml"
+# A fault for `Fleet.broken`, with what mends it.
+READ_ONLY_ETC = ("mount --bind /etc /etc; mount -o remount,bind,ro /etc", "umount /etc")
 MANAGED_FILES = {"wg0.conf", "wg0.key", "wg0.nft"}
 
 # Twice a second the host writes down whom it has as peers, and without end it pings (name, address) 20 times a second.
@@ -166,6 +168,10 @@ class Fleet:
         assert done.returncode == 0, f"{host}: {script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def inside(self, host: str) -> list[str]:
+        """What to put before a command of this machine, to run it in the network namespace of a host."""
+        return ["ip", "netns", "exec", f"{self.state.name}.{host}"]
+
     def watch(self, host: str) -> None:
         """Have a host write down its peers from now on."""
         self.ssh(host, WATCH)
@@ -203,13 +209,13 @@ class Fleet:
     @contextlib.contextmanager
     def cut_off(self, host: str) -> Iterator[None]:
         """Meanwhile sshd refuses everybody, those who are logged in too. The host's tunnels stay."""
-        inside = ["ip", "netns", "exec", f"{self.state.name}.{host}", "nft"]
+        nft = [*self.inside(host), "nft"]
         chain = "chain input { type filter hook input priority -300; tcp dport 22 reject with tcp reset; }"
-        subprocess.run([*inside, f"table inet cut_off {{ {chain}; }}"], check=True)
+        subprocess.run([*nft, f"table inet cut_off {{ {chain}; }}"], check=True)
         try:
             yield
         finally:
-            subprocess.run([*inside, "delete table inet cut_off"], check=True)
+            subprocess.run([*nft, "delete table inet cut_off"], check=True)
 
     @contextlib.contextmanager
     def broken(self, host: str, script: str, mend: str) -> Iterator[None]:

@@ -25,6 +25,8 @@ import os
 import time
 import typing as t
 
+from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._detached import detach
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
@@ -139,8 +141,9 @@ class Undo:
         return Outcome(undone=True, problems=tuple(json.loads(content)))
 
 
-def while_armed(required: bool) -> t.ContextManager[None]:
-    """``Undo.while_armed`` where that is required, else nothing."""
+def while_armed(module: AnsibleModule) -> t.ContextManager[None]:
+    """``Undo.while_armed`` if the module's ``require_undo`` says so, else nothing; check mode changes nothing."""
+    required = module.params["require_undo"] and not module.check_mode
     return Undo().while_armed() if required else contextlib.nullcontext()
 
 

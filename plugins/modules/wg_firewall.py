@@ -325,7 +325,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        with while_armed(module.params["require_undo"] and not module.check_mode):
+        with while_armed(module):
             result = run(module)
     except (ValueError, _firewall.FirewallError, OSError) as error:
         module.fail_json(msg=str(error))

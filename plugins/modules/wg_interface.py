@@ -480,8 +480,7 @@ def main() -> None:
         name = _values.interface(module.params["name"])
         interface = Interface(module.run_command, name, module.warn)
         ensure = ensure_present if module.params["state"] == "present" else ensure_absent
-        required = module.params["require_undo"] and not module.check_mode
-        with while_armed(required), contextlib.nullcontext() if module.check_mode else interface.lock():
+        with while_armed(module), contextlib.nullcontext() if module.check_mode else interface.lock():
             result = ensure(module, interface)
     except (ValueError, DeviceError, OSError) as error:
         module.fail_json(msg=str(error))

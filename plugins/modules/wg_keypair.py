@@ -226,7 +226,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        with while_armed(module.params["require_undo"] and not module.check_mode):
+        with while_armed(module):
             keypair = Keypair(module)
             result = keypair.present() if module.params["state"] == "present" else keypair.absent()
     except ValueError as error:

@@ -72,6 +72,12 @@ def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:
     return {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
 
 
+def firewalls(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> list[dict[str, t.Any]]:
+    """`firewall` of a host in every network that it is in."""
+    interfaces = [node.interface for _planned, node in parts]
+    return [firewall(planned, node, interfaces) for planned, node in parts]
+
+
 def firewall(planned: NetworkPlan, node: Node, interfaces: t.Sequence[str] = ()) -> dict[str, t.Any]:
     """What wg_firewall is to allow: the listen port where others reach the node first, and what it forwards.
 
@@ -112,7 +118,6 @@ def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
     the networks in which it is absent.
     """
     present = [(planned, node) for planned, node in parts if not node.absent]
-    interfaces = [node.interface for _planned, node in present]
     return {
         "interfaces": [interface(planned, node) for planned, node in present],
         "sysctl": [
@@ -120,7 +125,7 @@ def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
             for planned, node in present
             for name, value in sysctl(planned, node).items()
         ],
-        "firewall": [firewall(planned, node, interfaces) for planned, node in present],
+        "firewall": firewalls(present),
         "ping": [
             {"interface": node.interface, "network": planned.network.name, "targets": planned.derivation.pings(node)}
             for planned, node in present
@@ -147,8 +152,7 @@ def plan_files(plan: Plan) -> dict[str, str]:
         sysctls = {name: value for planned, node in parts for name, value in sysctl(planned, node).items()}
         if sysctls:
             files[f"{host}/sysctl.conf"] = "".join(f"{name} = {value}\n" for name, value in sorted(sysctls.items()))
-        interfaces = [node.interface for _planned, node in parts]
-        wishes = [_nftables.wish(**firewall(planned, node, interfaces)) for planned, node in parts]
+        wishes = [_nftables.wish(**wish) for wish in firewalls(parts)]
         rules = [_nftables.render(wish) for wish in wishes if not wish.is_empty]
         if rules:
             files[f"{host}/firewall.nft"] = "\n".join(rules)
