@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Returns of every host that has something to do its part as one JSON text."""
+        """Returns of every host that has something to do its part as one JSON text, and who takes part."""
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validated, arguments = self.validate_argument_spec(argument_spec={"renew": {"type": "bool", "default": False}})
@@ -44,5 +44,14 @@ class ActionModule(ActionBase):
                 host: json.loads(plan["hosts"][host])["interfaces"] for host in told.in_use if host in plan["hosts"]
             }
             exchange = plan_exchange(parts, told, arguments["renew"], self._task.check_mode)
-        result.update(changed=False, hosts={host: json.dumps(part) for host, part in exchange.items()})
+        not_asked = [host for host in hosts if host not in told.in_use and _has_interfaces(plan["hosts"].get(host))]
+        result.update(
+            changed=False,
+            hosts={host: json.dumps(part) for host, part in exchange.items()},
+            exchanging=hosts if not_asked else sorted(exchange),
+        )
         return result
+
+
+def _has_interfaces(part: str | None) -> bool:
+    return bool(part and json.loads(part)["interfaces"])

@@ -148,6 +148,13 @@ rollout:
   type: list
   elements: str
   sample: [laptop, phone, relay1]
+changed_parts:
+  description:
+    - Of C(rollout), the hosts whose part is not what the plan before this one in the same run said. Without one, all.
+  returned: success
+  type: list
+  elements: str
+  sample: [laptop]
 leaving:
   description: The hosts that are absent in some network.
   returned: success

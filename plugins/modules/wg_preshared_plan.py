@@ -64,4 +64,10 @@ hosts:
   returned: success
   type: dict
   sample: {"laptop": "[...]", "relay1": "[...]"}
+exchanging:
+  description: The hosts that have something to do; all of the play, if some have not told yet what they use.
+  returned: success
+  type: list
+  elements: str
+  sample: [laptop, relay1]
 """
