@@ -25,6 +25,8 @@ import pytest
 import yaml
 from fleet import NEWCOMER, READ_ONLY_ETC, Fleet
 
+# Nothing has to be undone after a prediction.
+UNDO = re.compile(r"\.confirm : |^Settle it$")
 RELAY = "public-server1"
 PUBLIC = {RELAY, "public-server2"}
 ALL = {*PUBLIC, "home-server", "laptop", "phone"}
@@ -90,8 +92,7 @@ class Story:
         run = self.fleet.run(*self.inventory, *WITHOUT_VERIFY, *arguments, **how)
         assert run.code == 0
         plays = json.loads(run.output[run.output.index("{\n") : run.output.rindex("}") + 1])["plays"]
-        # Nothing has to be undone after a prediction.
-        tasks = [(play, task) for play in plays for task in play["tasks"] if ".confirm : " not in task["task"]["name"]]
+        tasks = [(play, task) for play in plays for task in play["tasks"] if not UNDO.search(task["task"]["name"])]
         return [
             (
                 play["play"]["name"],
