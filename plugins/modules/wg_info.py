@@ -224,8 +224,9 @@ sysctl:
     live:
       description:
         - The kernel's values. Null where the kernel lacks the protocol.
-        - With them C(accept_ra) of the links on which the kernel itself has learnt an IPv6 default route from a router
-          advertisement. With V(1) that route goes when IPv6 forwarding is turned on, with V(2) it stays.
+        - With them what RV(sysctl.persisted) names, and C(accept_ra) of the links on which the kernel itself has learnt
+          an IPv6 default route from a router advertisement. With V(1) that route goes when IPv6 forwarding is turned
+          on, with V(2) it stays.
       type: dict
       sample: {net.ipv4.ip_forward: "1", net.ipv6.conf.all.forwarding: "0", net.ipv6.conf.eth0.accept_ra: "1"}
     persisted:
@@ -382,10 +383,11 @@ def advertised_uplinks() -> list[str]:
     return sorted({route[9] for route in routes if int(route[8], 16) & BY_ADVERTISEMENT == BY_ADVERTISEMENT})
 
 
-def live_sysctls() -> dict[str, str | None]:
-    """The kernel's values of what matters for forwarding."""
+def live_sysctls(persisted: dict[str, dict[str, str]]) -> dict[str, str | None]:
+    """The kernel's values of what matters for forwarding, and of all that is ``persisted``."""
     uplinks = [f"net.ipv6.conf.{link.translate(_host.DOTS_AND_SLASHES)}.accept_ra" for link in advertised_uplinks()]
-    return {name: live_sysctl(name) for name in (*FORWARDING, *uplinks)}
+    ours = [name for settings in persisted.values() for name in settings]
+    return {name: live_sysctl(name) for name in (*FORWARDING, *uplinks, *ours)}
 
 
 def parse_sysctl(text: str) -> dict[str, str]:
@@ -425,6 +427,7 @@ def main() -> None:
     tools = _host.tools(module.run_command)
     kernel_wireguard = _host.kernel_has_wireguard(module.run_command)
     public_keys = {path: public_key_in(path, module.run_command) for path in module.params["private_key_files"]}
+    persisted = persisted_sysctls()
     module.exit_json(
         changed=False,
         interfaces=interfaces(module),
@@ -438,7 +441,7 @@ def main() -> None:
         init=_host.init_system(),
         python=platform.python_version(),
         firewalls=_firewall.interfaces_with_rules(module.run_command),
-        sysctl={"live": live_sysctls(), "persisted": persisted_sysctls()},
+        sysctl={"live": live_sysctls(persisted), "persisted": persisted},
         connection=connection(module.run_command),
     )
 

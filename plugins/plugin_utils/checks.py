@@ -179,6 +179,13 @@ def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
                 "wireguard_subnet_nat",
                 "is true, but no LAN is behind the node; write its wireguard_subnets, such as 192.168.1.0/24",
             )
+        if node.proxy_arp and not any(subnet.version == 4 for subnet in node.subnets):
+            faults.add(
+                node.name,
+                "wireguard_proxy_arp",
+                f"is {', '.join(node.proxy_arp)}, but no IPv4 LAN is behind the node; write its wireguard_subnets, "
+                "such as 192.168.1.0/24",
+            )
         if node.lan_endpoint and not node.site:
             faults.add(
                 node.name,

@@ -55,6 +55,7 @@ _PER_NODE: dict[str, tuple[Reader, t.Any]] = {
     "behind_nat": (values.boolean, False),
     "subnets": (values.several(values.prefix), ()),
     "subnet_nat": (values.boolean, False),
+    "proxy_arp": (values.several(values.interface), ()),
     "exit": (values.boolean, False),
     "exit_via": (values.node_name, None),
     "kill_switch": (values.boolean, False),
@@ -138,6 +139,7 @@ class Node:
     behind_nat: bool = False
     subnets: tuple[values.Prefix, ...] = ()
     subnet_nat: bool = False
+    proxy_arp: tuple[str, ...] = ()
     exit: bool = False
     exit_via: str | None = None
     kill_switch: bool = False
@@ -370,6 +372,7 @@ class _NodeReader:
                     "behind_nat",
                     "subnets",
                     "subnet_nat",
+                    "proxy_arp",
                     "exit",
                     "exit_via",
                     "kill_switch",

@@ -9,6 +9,7 @@ import json
 import typing as t
 
 from ..module_utils import _nftables, _wg_quick
+from ..module_utils._host import DOTS_AND_SLASHES
 from ..module_utils._keys import key_to_come
 from .inventory import Node
 from .picture import mermaid
@@ -69,7 +70,11 @@ def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
 
 def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:
     """{kernel parameter: value} that a node needs for what it forwards; empty for everyone else."""
-    return {_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)}
+    links = [link.translate(DOTS_AND_SLASHES) for link in node.proxy_arp]
+    return {
+        **{_SYSCTL_OF_FAMILY[family]: "1" for family in planned.derivation.forwarded_families(node)},
+        **{f"net.ipv4.conf.{link}.proxy_arp": "1" for link in links},
+    }
 
 
 def firewalls(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> list[dict[str, t.Any]]:

@@ -88,6 +88,11 @@ ONE_NODE = [
         "write its wireguard_subnets, such as 192.168.1.0/24",
     ),
     (
+        {"proxy_arp": "eth1", "subnets": "fd01::/64"},
+        "web: wireguard_proxy_arp is eth1, but no IPv4 LAN is behind the node; "
+        "write its wireguard_subnets, such as 192.168.1.0/24",
+    ),
+    (
         {"subnets": ["192.168.1.7/24"]},
         "web: wireguard_subnets is ['192.168.1.7/24'], which has host bits set; write 192.168.1.0/24",
     ),
@@ -410,6 +415,7 @@ HOSTILE = [
         "exit",
         "exit_via",
         "subnet_nat",
+        "proxy_arp",
         "kill_switch",
         "kill_switch_allowed",
         "public_key",

@@ -111,6 +111,16 @@ def test_what_enters_a_lan_that_knows_no_way_back_has_the_address_of_its_owner()
     ]
 
 
+def test_links_answer_for_what_is_in_the_tunnel():
+    owner = {"subnets": "192.168.1.0/24", "proxy_arp": ["eth1", "eth1.7"]}
+    planned, gate = planned_node(plan_of({"gate": owner, "relay1": RELAY}), "gate")
+    assert sysctl(planned, gate) == {
+        "net.ipv4.ip_forward": "1",
+        "net.ipv4.conf.eth1.proxy_arp": "1",
+        "net.ipv4.conf.eth1/7.proxy_arp": "1",
+    }
+
+
 def test_a_kill_switch_knows_the_mark_the_lan_and_the_other_networks():
     client = {"exit_via": "server", "kill_switch": True, "kill_switch_allowed": "192.168.7.0/24"}
     plan = plan_of({"server": {**RELAY, "exit": True}, "laptop": client, "phone": {**client, "fwmark": "0x7"}})
