@@ -10,9 +10,12 @@ were asked from. None of them has WireGuard.
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,12 +24,27 @@ from fleet import Fleet
 
 GATEWAYS = {"montreal", "newyork", "vancouver"}
 ALL = {*GATEWAYS, "laptop"}
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+# Which machines of the lab are the hosts of an example, and what its endpoints resolve to.
+MACHINES = {
+    "client-to-server": {"server": "montreal", "client": "laptop"},
+    "server-to-server": {"server1": "montreal", "server2": "newyork"},
+    "internet-browsing": {"server": "montreal", "laptop": "laptop", "phone": "vancouver"},
+    "lan-bridging": {"montreal": "montreal", "newyork": "newyork", "vancouver": "vancouver2"},
+}
+NAMES = """
+198.51.100.1 server.example.net server1.example.net montreal.example.net
+198.51.100.2 server2.example.net newyork.example.net
+198.51.100.3 vancouver.example.net
+"""
 WITHOUT_VERIFY = ("--skip-tags", "verify")
 ADDRESSES = {
     "desk1": ("192.168.1.10", "fd01::10"),
     "desk2": ("192.168.2.10", "fd02::10"),
     "desk3": ("192.168.3.10", "fd03::10"),
     "printer3": ("192.168.3.20", "fd03::20"),
+    "till3": ("192.168.3.30",),
+    "desk4": ("192.168.3.10",),
     "minibar": ("192.168.4.20", "fd00:4::20"),
     "server": ("198.51.100.80", "2001:db8::80"),
     "laptop": ("192.168.4.2", "fd00:4::2"),
@@ -159,6 +177,9 @@ def test_the_laptop_is_on_the_internet_as_the_exit(story: Story) -> None:
     # Its own LAN it reaches as ever, and is reached from there.
     assert story.seen_from("laptop", "minibar") == ADDRESSES["laptop"]
     assert story.seen_from("minibar", "laptop") == ADDRESSES["minibar"]
+    # Also where the kernel drops what would not be answered on the link that it came from.
+    story.fleet.ssh("laptop", "for link in /proc/sys/net/ipv4/conf/*; do echo 1 >$link/rp_filter; done")
+    assert story.seen_from("laptop", "server") == EXIT
 
 
 def test_a_lan_that_knows_no_way_back(story: Story) -> None:
@@ -172,6 +193,14 @@ def test_a_lan_that_knows_no_way_back(story: Story) -> None:
     story.converge({"vancouver"})
     assert story.seen_from("desk1", "printer3") == NOBODY
     assert story.seen_from("desk1", "desk3") == ADDRESSES["desk1"]
+
+
+def test_a_lan_host_that_takes_all_lans_for_its_own(story: Story) -> None:
+    assert story.seen_from("desk1", "till3")[0] == ""
+    story.write("vancouver", proxy_arp="lan3")
+    story.converge({"vancouver"})
+    assert story.seen_from("desk1", "till3")[0] == ADDRESSES["desk1"][0]
+    assert story.seen_from("till3", "desk2")[0] == ADDRESSES["till3"][0]
 
 
 def test_nothing_leaks_past_a_kill_switch(story: Story) -> None:
@@ -216,3 +245,24 @@ def test_nothing_is_left(story: Story) -> None:
         assert not re.search(r"^table|wg0|wireguard-", left, re.MULTILINE), left
     assert story.seen_from("laptop", "server") == HOTEL
     assert story.seen_from("desk1", "desk2") == NOBODY
+
+
+@pytest.mark.parametrize("example", MACHINES)
+def test_examples(story: Story, tmp_path: Path, example: str) -> None:
+    connections = json.loads((story.fleet.state / "connection.json").read_text())["all"]["hosts"]
+    machines = MACHINES[example]
+    hosts = {name: {**connections[machine], "ansible_host": machine} for name, machine in machines.items()}
+    (tmp_path / "connection.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    shutil.copy(EXAMPLES / f"{example}.yml", tmp_path)
+    for machine in machines.values():
+        story.fleet.ssh(machine, f"echo '{NAMES}' >>/etc/hosts")
+    assert story.fleet.run(sources=[tmp_path]).code == 0
+    assert story.fleet.run(sources=[tmp_path]).hosts("changed") == set()
+    for machine, peer in itertools.permutations(range(1, len(machines) + 1), 2):
+        story.fleet.ssh(list(machines.values())[machine - 1], f"ping -c 1 -W 5 10.0.44.{peer}")
+    if example == "internet-browsing":
+        assert story.seen_from("laptop", "server") == story.seen_from("vancouver", "server") == EXIT
+    if example == "lan-bridging":
+        for desk, other in itertools.permutations(("desk1", "desk2", "desk4"), 2):
+            assert story.seen_from(desk, other)[0] == ADDRESSES[desk][0], (desk, other)
+    assert story.fleet.run(playbook="remove", sources=[tmp_path]).hosts("changed") == set(hosts)
