@@ -197,7 +197,7 @@ def test_a_lan_that_knows_no_way_back(story: Story) -> None:
 
 def test_a_lan_host_that_takes_all_lans_for_its_own(story: Story) -> None:
     assert story.seen_from("desk1", "till3")[0] == ""
-    story.write("vancouver", proxy_arp="lan3")
+    story.write("vancouver", proxy_arp="eth1")
     story.converge({"vancouver"})
     assert story.seen_from("desk1", "till3")[0] == ADDRESSES["desk1"][0]
     assert story.seen_from("till3", "desk2")[0] == ADDRESSES["till3"][0]

@@ -59,13 +59,13 @@ EXAMPLES = r"""
 RETURN = r"""
 hosts:
   description:
-    - Of every host that has something to do the options of M(wirefleet.wireguard.wg_preshared) for each of its
+    - Of every host with a pair to change the options of M(wirefleet.wireguard.wg_preshared) for each of its
       interfaces, as one JSON text.
   returned: success
   type: dict
   sample: {"laptop": "[...]", "relay1": "[...]"}
 exchanging:
-  description: The hosts that have something to do; all of the play, if some have not told yet what they use.
+  description: The hosts with a pair to change; all of the play, if some have not told yet what they use.
   returned: success
   type: list
   elements: str

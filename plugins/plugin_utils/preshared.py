@@ -31,7 +31,7 @@ class Told(t.NamedTuple):
 def plan_exchange(
     parts: t.Mapping[str, t.Sequence[Interface]], told: Told, renew: bool = False, foresee: bool = False
 ) -> dict[str, list[dict[str, t.Any]]]:
-    """{host: options of wg_preshared, for each interface that has something to do}, as far as what is told allows.
+    """{host: options of wg_preshared, for each interface with a pair to change}, as far as what is told allows.
 
     ``parts`` are the hosts that are in the run and have told what they use. The one whose name comes first offers a
     key, the other one accepts it, and when its fingerprint is told by both, both use it. ``renew`` replaces keys that
@@ -72,6 +72,7 @@ def plan_exchange(
                 both_use(one, other, pair, TO_COME)
                 continue
             todo(one)["offer"].append(key)
+            todo(other)
             offer = of(told.offered, one, key)
             if offer:
                 todo(other)["accept"].append({"public_key": own_key, "sealed": offer["sealed"]})

@@ -61,6 +61,12 @@ def test_each_pair_of_direct_peers_once():
     assert exchange(parts_of()) == {"offer": dict.fromkeys(PAIRS, True), "accept": {}, "use": {}}
 
 
+def test_both_ends_take_part_from_the_start():
+    reached = ("laptop", "public-server1")
+    told = Told(by_host({}), {}, {})
+    assert plan_exchange(parts_of(reached), told).keys() == set(reached)
+
+
 def test_what_was_sealed_goes_to_the_other_one_and_is_not_used_yet():
     offered = {("laptop", "public-server2"): {"sealed": "text", "fingerprint": "f"}}
     found = exchange(parts_of(), offered=offered)
