@@ -45,7 +45,7 @@ def inventory_of(
 
     ``template_error`` is what a template that fails raises: a value like others that cannot be read.
     """
-    raw = {str(host): hostvars.raw_get(host) for host in groups["all"]}
+    raw = {plain_text(host): hostvars.raw_get(host) for host in groups["all"]}
     plain = _Plain()
 
     def templated(host: str, name: str) -> t.Any:
@@ -56,14 +56,14 @@ def inventory_of(
 
     variables = {
         host: {
-            str(name): templated(host, name) if _has_template(value) else plain(value)
+            plain_text(name): templated(host, name) if _has_template(value) else plain(value)
             for name, value in of_host.items()
             if name.startswith(_PREFIX)
         }
         for host, of_host in raw.items()
     }
     return ReadInventory(
-        Inventory({str(group): [str(host) for host in hosts] for group, hosts in groups.items()}, variables), raw
+        Inventory({plain_text(group): list(map(plain_text, hosts)) for group, hosts in groups.items()}, variables), raw
     )
 
 

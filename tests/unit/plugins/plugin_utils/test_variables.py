@@ -116,6 +116,13 @@ def test_what_hosts_share_is_turned_once():
     assert variables["a"]["wireguard_networks"] is variables["b"]["wireguard_networks"]
 
 
+def test_hosts_that_a_play_has_added_have_plain_names():
+    """Core 2.17 marks their names, and their groups'."""
+    added = Marked("added")
+    plain = inventory_of(HostVars({"added": {}}), {"all": [added], Marked("g"): [added]}, TemplateError).plain
+    assert all(map(is_plain, [*plain.variables, *plain.groups, *plain.groups["all"], *plain.groups["g"]]))
+
+
 def test_keys_come_from_the_probe_and_from_new_key_pairs():
     assert keys_seen(
         {
