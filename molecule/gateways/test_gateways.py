@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, wirefleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gateways on real hosts, told in order: LANs reach one another, a LAN without a way back, an exit, a kill switch.
+"""Gateways on real hosts, told in order: the nodes by their names, LANs reach one another, a LAN without a way back, an
+exit, a kill switch.
 
 What counts is which packets arrive, and from whom: hosts of LANs and of the internet answer with the address that they
 were asked from. None of them has WireGuard.
@@ -9,6 +10,7 @@ were asked from. None of them has WireGuard.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import re
@@ -92,6 +94,13 @@ for address in sys.argv[1:]:
     print(answer)
 """
 SEGMENTS = "import socket, sys; print(socket.create_connection((sys.argv[1], 7), timeout=5).recv(100).decode())"
+# Lines of others, some of them not ended as Unix ends them, or looking like ours.
+FOREIGN = r"""
+printf '203.0.113.7\tr\303\251sum\303\251.example # BEGIN wirefleet.wireguard\r\n\n#END\n203.0.113.8 last' >>/etc/hosts
+base64 -w 0 /etc/hosts
+"""
+FORGET_BLOCK = "sed '/^# BEGIN wirefleet.wireguard wg0$/,/^# END wirefleet.wireguard wg0$/d' /etc/hosts | base64 -w 0"
+WRITE_NAMES = r"TASK \[wirefleet.wireguard.names : Write the names.*\n((?:.+\n)+)"
 # Whatever comes to the server from the hotel itself.
 COUNT = """
 table inet seen {
@@ -110,6 +119,7 @@ class Story:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
+        self.hosts_files = {host: base64.b64decode(fleet.ssh(host, FOREIGN)) for host in ALL}
 
     def inside(self, host: str, *command: str, said: str | None = None) -> str:
         """What a command of this machine says in the network namespace of a host."""
@@ -127,11 +137,22 @@ class Story:
         inventory["wireguard"]["hosts"][host].update({f"wireguard_{name}": value for name, value in variables.items()})
         path.write_text(yaml.safe_dump(inventory))
 
+    def delete(self, host: str) -> None:
+        """The user deletes a host."""
+        path = self.fleet.project / "inventory.yml"
+        inventory = yaml.safe_load(path.read_text())
+        del inventory["wireguard"]["hosts"][host]
+        path.write_text(yaml.safe_dump(inventory))
+
     def converge(self, changed: set[str]) -> None:
         """A run changes these hosts, and another one nothing."""
         run = self.fleet.run(*WITHOUT_VERIFY)
         assert (run.code, run.hosts("changed")) == (0, changed)
         assert self.fleet.run(*WITHOUT_VERIFY).hosts("changed") == set()
+
+    def known(self, host: str, node: str) -> set[str]:
+        """The addresses by which a host knows a node."""
+        return set(self.fleet.ssh(host, f"getent ahosts {node}.wg0 | cut -d ' ' -f 1 || true").split())
 
     def from_the_hotel(self) -> int:
         """How many packets the server got past the tunnel."""
@@ -159,6 +180,31 @@ def test_the_network_is_verified(story: Story) -> None:
     assert story.seen_from("laptop", "server") == HOTEL
     assert story.fleet.run().code == 0
     assert story.fleet.run().hosts("changed") == set()
+
+
+def test_every_host_knows_every_node_by_name(story: Story) -> None:
+    addresses = {node: set(record["addresses"]) for node, record in story.fleet.registry().items()}
+    assert set(addresses) == ALL | {"phone"}
+    for host in sorted(ALL):
+        assert {node: story.known(host, node) for node in addresses} == addresses
+        # Only the end of the last line of others is ours, where they left it out.
+        assert base64.b64decode(story.fleet.ssh(host, FORGET_BLOCK)) == story.hosts_files[host] + b"\n"
+    story.fleet.ssh("laptop", "ping -4 -c 1 -W 5 newyork.wg0 && ping -6 -c 1 -W 5 vancouver.wg0")
+    # Hosts that know the names are not even asked.
+    told = re.search(WRITE_NAMES, story.fleet.run(*WITHOUT_VERIFY).output)[1].splitlines()
+    assert all(line.startswith("skipping: ") for line in told), told
+
+
+def test_names_go_with_their_nodes_and_when_they_are_switched_off(story: Story) -> None:
+    story.write("newyork", names=False)
+    story.delete("phone")
+    told = story.fleet.run(*WITHOUT_VERIFY, "--check", "--diff")
+    assert told.hosts("changed") == ALL
+    assert told.output.count("-10.0.44.4 phone.wg0") == len(ALL)
+    assert story.known("laptop", "phone")
+    story.converge(ALL)
+    assert [story.known(host, "phone") for host in ALL] == [set()] * len(ALL)
+    assert [host for host in ALL if not story.known(host, "laptop")] == ["newyork"]
 
 
 def test_lans_reach_one_another_without_translation(story: Story) -> None:
@@ -243,6 +289,7 @@ def test_nothing_is_left(story: Story) -> None:
     for host in ALL:
         left = story.fleet.ssh(host, "nft list ruleset; ls -A /etc/wireguard /etc/sysctl.d")
         assert not re.search(r"^table|wg0|wireguard-", left, re.MULTILINE), left
+        assert base64.b64decode(story.fleet.ssh(host, "base64 -w 0 /etc/hosts")) == story.hosts_files[host] + b"\n"
     assert story.seen_from("laptop", "server") == HOTEL
     assert story.seen_from("desk1", "desk2") == NOBODY
 

@@ -16,6 +16,7 @@ _NOTHING: dict[str, t.Any] = {
     "interfaces": [],
     "sysctl": [],
     "firewall": [],
+    "names": [],
     "ping": [],
     "leaving": [],
 }

@@ -20,7 +20,7 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry impor
     render_registry,
 )
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry_file import RegistryFile, default_path
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import host_slice, plan_files
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import host_slice, names_digests, plan_files
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PLAN, inventory_of, keys_seen
 
 _ARGUMENTS = {
@@ -69,13 +69,16 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from None
         except (OSError, UnicodeDecodeError) as error:
             raise AnsibleActionFail(f"{getattr(error, 'filename', None) or path}: {error}") from None
-        hosts = {host: json.dumps(host_slice(parts)) for host, parts in plan.hosts().items()}
+        names = plan.names()
+        digests = names_digests(names)
+        hosts = {host: json.dumps(host_slice(parts, digests)) for host, parts in plan.hosts().items()}
         rollout = plan.rollout()
         known = (task_vars.get(PLAN) or {}).get("hosts", {})
         result.update(
             changed=registry_changed or bool(changes),
             registry_file=path,
             hosts=hosts,
+            names=names,
             rollout=rollout,
             changed_parts=[host for host in rollout if hosts[host] != known.get(host)],
             leaving=plan.leaving(),

@@ -209,6 +209,13 @@ firewalls:
   type: list
   elements: str
   sample: [wg0]
+names:
+  description:
+    - For each interface whose network has its names in C(/etc/hosts) the digest of that block; see
+      M(wirefleet.wireguard.wg_names).
+  returned: success
+  type: dict
+  sample: {wg0: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
 connection:
   description:
     - Where the SSH connection of this run comes from, and by which interface the host answers to there.
@@ -246,8 +253,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _connection,
     _device,
+    _files,
     _firewall,
     _host,
+    _names,
     _sealing,
     _unit,
     _wg_quick,
@@ -442,6 +451,7 @@ def main() -> None:
         python=platform.python_version(),
         firewalls=_firewall.interfaces_with_rules(module.run_command),
         sysctl={"live": live_sysctls(persisted), "persisted": persisted},
+        names=_names.digests(_files.read(_names.HOSTS) or b""),
         connection=connection(module.run_command),
     )
 

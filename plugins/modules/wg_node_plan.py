@@ -67,6 +67,14 @@ firewall:
   returned: success
   type: list
   elements: dict
+names:
+  description:
+    - For each network C(interface), C(network) and C(digest), by which a host that has the network's names already is
+      known, see M(wirefleet.wireguard.wg_info). Without a digest, it is to have none.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"interface": "wg0", "network": "wg0", "digest": null}]
 ping:
   description: The options of M(wirefleet.wireguard.wg_ping) for each network.
   returned: success

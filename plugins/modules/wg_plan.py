@@ -85,6 +85,13 @@ hosts:
   returned: success
   type: dict
   sample: {"laptop": "{...}"}
+names:
+  description:
+    - By network the lines that its hosts have in C(/etc/hosts), of the networks with C(wireguard_names).
+    - They are the same on all hosts; see M(wirefleet.wireguard.wg_names).
+  returned: success
+  type: dict
+  sample: {"wg0": "10.44.0.1 laptop.wg0\n"}
 externals:
   description: The nodes that are not managed, sorted.
   returned: success

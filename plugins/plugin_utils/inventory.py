@@ -28,6 +28,7 @@ _WHOLE_NETWORK: dict[str, tuple[Reader, t.Any]] = {
     "topology": (values.topology, "auto"),
     "allow_unreachable": (values.boolean, False),
     "preshared_keys": (values.boolean, False),
+    "names_suffix": (values.dns_name, None),
 }
 # Settings that a network sets for its nodes, and a flat variable or an override for one of them.
 _PER_INTERFACE: dict[str, tuple[Reader, t.Any]] = {
@@ -38,6 +39,7 @@ _PER_INTERFACE: dict[str, tuple[Reader, t.Any]] = {
     "fwmark": (values.fwmark, None),
     "table": (values.table, "auto"),
     "dns": (values.several(values.dns), ()),
+    "names": (values.boolean, False),
     "pre_up": (values.several(values.hook), ()),
     "post_up": (values.several(values.hook), ()),
     "pre_down": (values.several(values.hook), ()),
@@ -100,7 +102,7 @@ class Network:
     """One WireGuard overlay.
 
     ``cidr`` are its prefixes in the order written, ``topology`` is auto, hub or mesh, ``preshared_keys`` whether
-    each pair of peers has one.
+    each pair of peers has one, ``names_suffix`` what follows a node's name where hosts are told names.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Network:
     topology: str = "auto"
     allow_unreachable: bool = False
     preshared_keys: bool = False
+    names_suffix: str | None = None
 
     def cidr_of(self, address: values.Address) -> values.Prefix | None:
         """The prefix of the network that holds ``address``."""
@@ -144,6 +147,7 @@ class Node:
     exit_via: str | None = None
     kill_switch: bool = False
     kill_switch_allowed: tuple[values.Prefix, ...] = ()
+    names: bool = False
     public_key: str | None = None
     pinned: bool = False
     external: bool = False
@@ -377,6 +381,7 @@ class _NodeReader:
                     "exit_via",
                     "kill_switch",
                     "kill_switch_allowed",
+                    "names",
                     "public_key",
                     "external",
                 )

@@ -16,6 +16,7 @@ from .checks import check_hosts, check_nodes, check_paths
 from .derivation import Derivation
 from .faults import Faults, named
 from .inventory import Inventory, Network, Node, read_inventory
+from .names import are_wanted, check_names, hosts_text
 from .paths import Paths
 from .registry import Record, Registry, record_of
 
@@ -74,6 +75,14 @@ class Plan:
                     found.setdefault(node.name, []).append((planned, node))
         return dict(sorted(found.items()))
 
+    def names(self) -> dict[str, str]:
+        """{network: the names of its nodes as hosts(5) has them}, of the networks that tell their hosts names."""
+        return {
+            planned.network.name: hosts_text(planned.network, planned.nodes)
+            for planned in self.networks
+            if are_wanted(planned.nodes)
+        }
+
     def externals(self) -> list[str]:
         """The names of the nodes that are not managed, sorted."""
         return sorted({node.name for planned in self.networks for node in planned.nodes if node.external})
@@ -121,6 +130,7 @@ def make_plan(
         _plan_network(network, nodes, registry.get(network.name, {}), partial, faults) for network, nodes in members
     ]
     check_hosts(members, faults)
+    check_names([(planned.network, planned.nodes) for planned in networks], faults)
     faults.stop_if_any()
     kept = {name: records for name, records in registry.items() if partial}
     return Plan(

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+import types
 import typing as t
 
-from ..module_utils import _nftables, _wg_quick
+from ..module_utils import _names, _nftables, _wg_quick
 from ..module_utils._host import DOTS_AND_SLASHES
 from ..module_utils._keys import key_to_come
 from .inventory import Node
@@ -115,12 +116,20 @@ def firewall(planned: NetworkPlan, node: Node, interfaces: t.Sequence[str] = ())
     return wish
 
 
-def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
-    """All that the roles need to know of one host, in every network that it is in.
+def names_digests(names: t.Mapping[str, str]) -> dict[str, str]:
+    """{network: what tells whether a host has these names}, of ``Plan.names()``."""
+    return {network: _names.digest(text.encode()) for network, text in names.items()}
+
+
+def host_slice(
+    parts: t.Sequence[tuple[NetworkPlan, Node]], names: t.Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, t.Any]:
+    """All that the roles need to know of one host, in every network that it is in; ``names`` are `names_digests`.
 
     ``interfaces`` are options of wg_interface, ``sysctl`` [{interface, name, value}], ``firewall`` options of
-    wg_firewall, ``ping`` [{network, interface, targets}], and ``leaving`` [{network, interface, private_key_file}] of
-    the networks in which it is absent.
+    wg_firewall, ``names`` [{network, interface, digest}] with no digest where it is to have none, ``ping``
+    [{network, interface, targets}], and ``leaving`` [{network, interface, private_key_file}] of the networks in which
+    it is absent.
     """
     present = [(planned, node) for planned, node in parts if not node.absent]
     return {
@@ -131,6 +140,14 @@ def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
             for name, value in sysctl(planned, node).items()
         ],
         "firewall": firewalls(present),
+        "names": [
+            {
+                "interface": node.interface,
+                "network": planned.network.name,
+                "digest": names.get(planned.network.name) if node.names else None,
+            }
+            for planned, node in present
+        ],
         "ping": [
             {"interface": node.interface, "network": planned.network.name, "targets": planned.derivation.pings(node)}
             for planned, node in present
@@ -148,8 +165,10 @@ def host_slice(parts: t.Sequence[tuple[NetworkPlan, Node]]) -> dict[str, t.Any]:
 
 
 def plan_files(plan: Plan) -> dict[str, str]:
-    """{relative path: text} of the plan's tree: HOST/INTERFACE.conf, HOST/sysctl.conf, HOST/firewall.nft, topology.*"""
-    files: dict[str, str] = {}
+    """{relative path: text} of the plan's tree: for a host INTERFACE.conf, sysctl.conf and firewall.nft, NETWORK.hosts,
+    and topology.*
+    """
+    files = {f"{network}.hosts": text for network, text in plan.names().items()}
     for host, parts in plan.hosts().items():
         parts = [(planned, node) for planned, node in parts if not node.absent]
         for planned, node in parts:

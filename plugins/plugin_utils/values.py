@@ -26,6 +26,9 @@ Prefix = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _ENDPOINT = re.compile(r"(?P<host>\[[^\[\]]+\]|[^\[\]:\s]+)(?::(?P<port>[0-9]{1,5}))?")
 _NODE_NAME = re.compile(r"\w[\w.:@+-]{0,252}")
 _LABEL = re.compile(r"\w[\w .:@+-]{0,62}")
+# RFC 1123, section 2.1: what has only digits at its end is an address.
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DNS_NAME = re.compile(rf"(?=.{{1,253}}$)(?:{_DNS_LABEL}\.)*(?![0-9]+$){_DNS_LABEL}")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _SHOWN = 80
@@ -146,6 +149,14 @@ def label(value: object) -> str:
     name = _text(value, "a name")
     if not _LABEL.fullmatch(name):
         raise ValueError("is no plain name; write at most 63 letters, digits, spaces and .:@+-_")
+    return name
+
+
+def dns_name(value: object) -> str:
+    """The name of a host or a domain, in lower case, without a dot at its end."""
+    name = _text(value, "a domain such as vpn.example").lower()
+    if not _DNS_NAME.fullmatch(name):
+        raise ValueError("is no DNS name; write letters, digits and inner hyphens, with dots between, as vpn.example")
     return name
 
 

@@ -25,6 +25,7 @@ ANSWERS = {
         "tools": {"sysctl": True, "nft": "1.1.3"},
         "firewalls": [],
         "preshared_keys": {},
+        "names": {},
         "connection": {"client": None, "interface": None},
         "sysctl": {"live": {"net.ipv4.ip_forward": "1"}, "persisted": {"wg0": {"net.ipv4.ip_forward": "1"}}},
     },

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _host, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _host, _names, _unit
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._sealing import fingerprint
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_info
 
@@ -44,6 +44,7 @@ def host(monkeypatch, tmp_path):
     """A host with these devices and files; without an init system."""
     monkeypatch.setattr(wg_info, "CONFIG_FILE", f"{tmp_path}/{{}}.conf")
     monkeypatch.setattr(wg_info, "SYSCTL_FILE", f"{tmp_path}/70-wireguard-{{}}.conf")
+    monkeypatch.setattr(_names, "HOSTS", f"{tmp_path}/hosts")
     monkeypatch.setattr(wg_info.time, "time", lambda: NOW + 0.5)
     monkeypatch.setattr(_unit, "service", lambda run_command, name: None)
     monkeypatch.setattr(_host, "kernel_has_wireguard", lambda run_command: True)
@@ -229,3 +230,14 @@ def test_the_age_of_a_key(run_module, host):
     os.utime(path, (NOW - 90 * 86400, NOW - 90 * 86400))
     result = run_module(wg_info, private_key_files=[str(path), "/nowhere/wg0.key"])
     assert result["key_ages"] == {str(path): 90.0, "/nowhere/wg0.key": None}
+
+
+def test_names(run_module, host):
+    """As blockinfile marks them; a file without any, and none at all, are no failure."""
+    place = host()
+    assert run_module(wg_info)["names"] == {}
+    place.joinpath("hosts").write_bytes(b"127.0.0.1 localhost # l\xf6cal\n# BEGIN wirefleet.wireguard wg0\n# END\n")
+    assert run_module(wg_info)["names"] == {}
+    block = b"# BEGIN wirefleet.wireguard wg.0\n10.44.0.1 a.wg0\n# END wirefleet.wireguard wg.0\n"
+    place.joinpath("hosts").write_bytes(block + b"::1 localhost")
+    assert run_module(wg_info)["names"] == {"wg.0": _names.digest(b"10.44.0.1 a.wg0\n")}

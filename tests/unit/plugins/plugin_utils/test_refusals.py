@@ -429,6 +429,8 @@ HOSTILE = [
         "fwmark",
         "table",
         "dns",
+        "names",
+        "names_suffix",
         "cidr",
         "topology",
         "allow_unreachable",
