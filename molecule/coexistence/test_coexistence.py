@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from fleet import Fleet, Run
 
-CLIENTS = ("openresolv", "resolvconf", "resolved")
+CLIENTS = {"openresolv": "198.51.100.3", "resolvconf": "198.51.100.4", "resolved": "198.51.100.2"}
 WITHOUT_VERIFY = ("--skip-tags", "verify")
 ON_CLIENTS = (*WITHOUT_VERIFY, "--limit", "clients")
 OTHER_NAMES = ("-e", '{"wireguard_dns": ["fd44::1", "other.example"]}')
+CORP_ONLY = ("-e", '{"wireguard_dns": ["10.0.44.1", "~corp.example"]}')
 NO_NAMES = ("-e", '{"wireguard_dns": []}')
 
 # Once a second a router with a prefix (RFC 4861, section 4.2), whose lifetimes outlast the story.
@@ -38,6 +39,22 @@ NAME_SERVER = """
 systemd-run --quiet --unit=names-of-{domain} dnsmasq --keep-in-foreground --no-resolv --no-hosts --bind-dynamic \
     --listen-address={listen} --host-record=files.{domain},{answer}
 """
+# Whoever asks on the LAN past the tunnel gets this answer for every name, and is written down.
+OUTSIDE = "198.51.100.66"
+NAME_SERVER_OUTSIDE = f"""
+systemd-run --quiet --unit=names-outside dnsmasq --keep-in-foreground --no-resolv --no-hosts --bind-dynamic \\
+    --listen-address=198.51.100.1 --address=/#/{OUTSIDE} --log-queries --log-facility=/run/asked-outside
+"""
+KNOW_OUTSIDE = {
+    "openresolv": "echo nameserver 198.51.100.1 | resolvconf -a eth0",
+    "resolvconf": "echo nameserver 198.51.100.1 | resolvconf -a eth0",
+    "resolved": "resolvectl dns eth0 198.51.100.1",
+}
+FORGET_OUTSIDE = {
+    "openresolv": "resolvconf -d eth0 -f",
+    "resolvconf": "resolvconf -d eth0",
+    "resolved": "resolvectl revert eth0",
+}
 RESOLVE = """
 for name in files files.corp.example files.other.example; do
     echo $(getent ahostsv4 $name | cut -d ' ' -f 1 | uniq)
@@ -102,6 +119,15 @@ class Story:
     def answers(self) -> dict[str, list[str]]:
         """The addresses of `files`, files.corp.example and files.other.example on each client, '' for none."""
         return {host: said.splitlines() for host, said in self.on(RESOLVE).items()}
+
+    def address(self, host: str, name: str) -> str:
+        """The address that a client finds for a name, '' for none."""
+        return self.fleet.ssh(host, f"getent ahostsv4 {name} | cut -d ' ' -f 1 | uniq").strip()
+
+    def asked_outside(self, name: str) -> set[str]:
+        """The clients that have asked for a name past the tunnel."""
+        asked = self.fleet.ssh("relay", f"sed -n 's/.* query.* {name} from //p' /run/asked-outside").split()
+        return {client for client, address in CLIENTS.items() if address in asked}
 
     def handed(self) -> str:
         """All name servers and search domains that clients know."""
@@ -170,6 +196,53 @@ def test_name_servers_that_somebody_took_away_come_back(story: Story) -> None:
 def test_other_name_servers(story: Story) -> None:
     assert story.fleet.run(*ON_CLIENTS, *OTHER_NAMES).hosts("changed") == set(CLIENTS)
     assert story.answers() == dict.fromkeys(CLIENTS, ["10.0.44.20", "", "10.0.44.20"])
+
+
+def test_only_some_domains_are_asked_for_in_the_tunnel(story: Story) -> None:
+    """Which systemd-resolved can, and resolvconf cannot."""
+    story.fleet.ssh("relay", NAME_SERVER_OUTSIDE)
+    for host, script in KNOW_OUTSIDE.items():
+        story.fleet.ssh(host, script)
+    run = story.fleet.run(*ON_CLIENTS, *CORP_ONLY)
+    assert (run.hosts("changed"), run.hosts("failed")) == ({"resolved"}, {"openresolv", "resolvconf"})
+    assert "dns_search has ~corp.example, but this host hands name servers to resolvconf" in run.output
+    story.settled(*WITHOUT_VERIFY, "--limit", "resolved", *CORP_ONLY)
+    for event in ("resolvectl flush-caches", "systemctl restart wg-quick@wg0"):
+        story.fleet.ssh("resolved", event)
+        assert story.address("resolved", "files.corp.example") == "10.0.44.10", event
+        assert story.address("resolved", "www.example") == OUTSIDE, event
+    assert story.asked_outside("www.example") == {"resolved"}
+    assert story.asked_outside("files.corp.example") == set()
+
+
+def test_no_query_leaks_past_a_full_tunnel(story: Story) -> None:
+    """A name server on the LAN can be reached past the tunnel, whatever is a default route."""
+    full_tunnel = story.fleet.project / "group_vars/clients.yml"
+    full_tunnel.parent.mkdir()
+    full_tunnel.write_text("wireguard_exit_via: relay")
+    run = story.fleet.run(*ON_CLIENTS)
+    assert (run.code, run.hosts("changed")) == (0, set(CLIENTS))
+    assert "this host's resolvconf, Debian's, keeps the name servers of other interfaces too" in run.output
+    for host in CLIENTS:
+        assert story.address(host, "files.corp.example") == "10.0.44.10"
+        story.address(host, "through.example")
+    assert story.asked_outside("files.corp.example") == set()
+    # What the one in the tunnel does not answer, Debian's resolvconf has asked elsewhere: so the run has warned.
+    assert story.asked_outside("through.example") == {"resolvconf"}
+    story.on("wg-quick down wg0")
+    for host in CLIENTS:
+        assert story.address(host, "without.example") == OUTSIDE
+    assert story.asked_outside("without.example") == set(CLIENTS)
+    story.on("wg-quick up wg0")
+    for host in CLIENTS:
+        story.address(host, "again.example")
+    assert story.asked_outside("again.example") == {"resolvconf"}
+    full_tunnel.unlink()
+    full_tunnel.parent.rmdir()
+    for host, script in FORGET_OUTSIDE.items():
+        story.fleet.ssh(host, script)
+    assert story.fleet.run(*ON_CLIENTS).hosts("changed") == {"openresolv", "resolvconf"}
+    assert story.answers() == dict.fromkeys(CLIENTS, ["10.0.44.10", "10.0.44.10", ""])
 
 
 def test_systemd_resolved_without_resolvconf(story: Story) -> None:

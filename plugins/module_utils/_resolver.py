@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
@@ -18,7 +19,8 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick impo
 INTERFACE_ORDER = "/etc/resolvconf/interface-order"
 # Servers and search domains; empty: none
 Dns = tuple
-# The domain that has systemd-resolved ask these servers for everything, as ``resolvconf -x`` does.
+# The domain that has systemd-resolved ask these servers for everything, as ``resolvconf -x`` does. It is theirs unless
+# there are routing domains, ``~example.net``: then they are asked for these only (systemd.network(5), Domains=).
 EVERYTHING = "~."
 
 
@@ -30,12 +32,12 @@ def dns_of(config: Config | None) -> Dns:
 def for_file(config: Config) -> Config:
     """A configuration as wg-quick can bring it up on this host.
 
-    ``DNS =`` makes wg-quick call resolvconf, and fail without it, at boot too. A host with systemd-resolved alone gets
-    commands for that instead, which mean the same.
+    ``DNS =`` makes wg-quick call resolvconf, and fail without it, at boot too; and it always asks for everything. So
+    where only some domains are asked for, and on a host with systemd-resolved alone, commands stand for it.
     """
     if not config.dns:
         return config._replace(dns_search=())
-    if find("resolvconf") or not find("resolvectl"):
+    if not find("resolvectl") or (find("resolvconf") and not _splits(config.dns_search)):
         return config
     commands = tuple(" ".join(command) for command in _resolvectl("%i", dns_of(config)))
     return config._replace(dns=(), dns_search=(), post_up=commands + config.post_up)
@@ -44,25 +46,41 @@ def for_file(config: Config) -> Config:
 def from_file(config: Config) -> Config:
     """What ``for_file`` was given."""
     first, second = (tuple(command.split()) for command in (*config.post_up, "", "")[:2])
-    dns = (first[3:], second[3:-1])
+    dns = (first[3:], tuple(domain for domain in second[3:] if domain != EVERYTHING))
     if config.dns or not dns[0] or (first, second) != _resolvectl("%i", dns):
         return config
     return config._replace(dns=dns[0], dns_search=dns[1], post_up=config.post_up[2:])
 
 
 def check(config: Config) -> None:
-    """Raises DeviceError if a configuration has name servers and the host nothing to hand them to."""
+    """Raises DeviceError if a configuration has name servers and the host nothing to hand them to as they are meant."""
     if config.dns and not find("resolvconf") and not find("resolvectl"):
         raise DeviceError(
             "dns is set, but this host has neither 'resolvconf' nor systemd-resolved: install openresolv or "
             "systemd-resolved, or leave dns out"
         )
+    if config.dns and _splits(config.dns_search) and (_resolvconf() or not find("resolvectl")):
+        domain = next(filter(_is_routing, config.dns_search))
+        raise DeviceError(
+            f"dns_search has {domain}, but this host hands name servers to resolvconf, which cannot have them asked "
+            f"for some domains only: use systemd-resolved there, or write {domain[1:]} to have them asked for all"
+        )
+
+
+def leak(config: Config) -> str | None:
+    """What to warn of where everything goes through the tunnel, and queries may go past it all the same."""
+    if not config.dns or not _resolvconf() or not os.path.exists(INTERFACE_ORDER):
+        return None
+    return (
+        "this host's resolvconf, Debian's, keeps the name servers of other interfaces too: what those in the tunnel "
+        "do not answer, they are asked outside of it; install openresolv or systemd-resolved instead"
+    )
 
 
 def read(run_command: RunCommand, name: str) -> Dns:
-    """What the host was handed for the interface; nothing if systemd-resolved does not ask there for everything."""
-    resolvconf, resolvectl = find("resolvconf"), find("resolvectl")
-    if resolvconf and os.path.basename(os.path.realpath(resolvconf)) != "resolvectl":
+    """What the host was handed for the interface; nothing if systemd-resolved asks there for more, or for less."""
+    resolvconf, resolvectl = _resolvconf(), find("resolvectl")
+    if resolvconf:
         # Openresolv tells of this interface, Debian's resolvconf of all.
         _code, out, _err = run_command([resolvconf, "-l", _prefix() + name])
         return _parsed(out, _prefix() + name)
@@ -72,9 +90,10 @@ def read(run_command: RunCommand, name: str) -> Dns:
         tuple(out.partition("):")[2].split())  # Link 3 (wg0): 10.44.0.1
         for _code, out, _err in (run_command([resolvectl, what, name]) for what in ("dns", "domain"))
     )
-    if not servers or EVERYTHING not in domains:
+    named = tuple(domain for domain in domains if domain != EVERYTHING)
+    if not servers or (EVERYTHING in domains) == _splits(named):
         return ()
-    return servers, tuple(domain for domain in domains if domain != EVERYTHING)
+    return servers, named
 
 
 def _parsed(text: str, interface: str) -> Dns:
@@ -94,7 +113,7 @@ def steps(name: str, live: Dns, new: Dns) -> list[Step]:
     if live == new:
         return []
     text = f"set name servers {', '.join(new[0])}" if new else "remove name servers"
-    if not find("resolvconf"):
+    if not find("resolvconf") or (new and _splits(new[1])):
         commands = _resolvectl(name, new) if new else (("resolvectl", "revert", name),)
         return [Step("command", command, text) for command in commands]
     interface = _prefix() + name
@@ -108,7 +127,23 @@ def steps(name: str, live: Dns, new: Dns) -> list[Step]:
 
 def _resolvectl(name: str, dns: Dns) -> tuple[tuple[str, ...], tuple[str, ...]]:
     servers, domains = dns
-    return ("resolvectl", "dns", name, *servers), ("resolvectl", "domain", name, *domains, EVERYTHING)
+    everything = () if _splits(domains) else (EVERYTHING,)
+    return ("resolvectl", "dns", name, *servers), ("resolvectl", "domain", name, *domains, *everything)
+
+
+def _is_routing(domain: str) -> bool:
+    return domain.startswith("~")
+
+
+def _splits(domains: t.Iterable[str]) -> bool:
+    """Whether the name servers are for some domains only."""
+    return any(map(_is_routing, domains))
+
+
+def _resolvconf() -> str | None:
+    """The command, unless it is systemd-resolved's link of that name."""
+    path = find("resolvconf")
+    return path if path and os.path.basename(os.path.realpath(path)) != "resolvectl" else None
 
 
 def _prefix() -> str:

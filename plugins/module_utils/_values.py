@@ -20,7 +20,7 @@ _INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _SCOPED_ADDRESS = re.compile(r"([0-9a-fA-F:.]+)(%[a-zA-Z0-9_=+.-]{1,15})?")
-_DOMAIN = re.compile(r"~?[A-Za-z0-9_.-]{1,253}")
+_DOMAIN = re.compile(r"(?!~\.)~?[A-Za-z0-9_.-]{1,253}")
 
 
 def interface(text: str) -> str:
@@ -117,7 +117,7 @@ def dns(text: str) -> str:
 
 
 def domain(text: str) -> str:
-    """A search domain. wg-quick takes what has only digits and dots for a server."""
+    """A search domain, or ``~`` and a domain that alone is asked for. wg-quick takes digits and dots for a server."""
     if not _DOMAIN.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
         raise ValueError(f"dns_search is {text!r}: write a domain such as example.net")
     return text

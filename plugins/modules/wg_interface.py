@@ -84,7 +84,11 @@ options:
     elements: str
     default: []
   dns_search:
-    description: Search domains that go with O(dns).
+    description:
+      - Search domains that go with O(dns).
+      - A domain behind C(~), such as C(~corp.example), is not searched in. Where there is one, the name servers are
+        asked for names in it and in the other domains only, and for all other names those that the host has without
+        this interface. That needs systemd-resolved. Where there is none, O(dns) are asked for all names.
     type: list
     elements: str
     default: []
@@ -399,6 +403,8 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
         _resolver.check(config)
         if wants_policy:
             _full_tunnel.check()
+            if leak := _resolver.leak(config):
+                module.warn(leak)
     now = interface.look(wants_policy, bool(config.dns))
     if params["keep_preshared_keys"]:
         config = with_kept_keys(config, now)

@@ -10,6 +10,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _resolv
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
 
+SPLIT = Config(dns=("10.44.0.53",), dns_search=("~corp.example", "example.net"), post_up=("mine",))
 WITH_DNS = Config(dns=("10.44.0.53", "fd44::53"), dns_search=("example.net",), post_up=("mine",))
 
 
@@ -32,6 +33,54 @@ def test_systemd_resolved_alone_gets_commands(commands):
     in_file = Config(post_up=("resolvectl dns %i 10.44.0.53 fd44::53", "resolvectl domain %i example.net ~.", "mine"))
     assert _resolver.for_file(WITH_DNS) == in_file
     assert _resolver.from_file(in_file) == WITH_DNS
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_some_domains_only_need_commands_in_any_case(commands, link):
+    commands.update({"resolvectl", "resolvconf"} if link else {"resolvectl"})
+    in_file = Config(post_up=("resolvectl dns %i 10.44.0.53", "resolvectl domain %i ~corp.example example.net", "mine"))
+    assert _resolver.for_file(SPLIT) == in_file
+    assert _resolver.from_file(in_file) == SPLIT
+    steps = _resolver.steps("wg0", (), _resolver.dns_of(SPLIT))
+    assert [step.words for step in steps] == [
+        ("resolvectl", "dns", "wg0", "10.44.0.53"),
+        ("resolvectl", "domain", "wg0", "~corp.example", "example.net"),
+    ]
+
+
+@pytest.mark.parametrize("there", [{"resolvconf"}, {"resolvconf", "resolvectl"}])
+def test_some_domains_only_are_refused_where_resolvconf_decides(commands, there):
+    commands.update(there)
+    with pytest.raises(
+        _resolver.DeviceError, match="^dns_search has ~corp.example, but this host hands name servers to resolvconf.*"
+    ):
+        _resolver.check(SPLIT)
+    _resolver.check(WITH_DNS)
+
+
+def test_some_domains_only_with_the_link_of_systemd_resolved(commands, monkeypatch):
+    commands.update({"resolvectl", "resolvconf"})
+    monkeypatch.setattr(_resolver.os.path, "realpath", lambda path: "/usr/bin/resolvectl")
+    _resolver.check(SPLIT)
+
+
+@pytest.mark.parametrize(
+    ("order", "command", "config", "warned"),
+    [
+        (True, "resolvconf", WITH_DNS, True),
+        (True, "resolvectl", WITH_DNS, False),
+        (False, "resolvconf", WITH_DNS, False),
+        (True, "resolvconf", Config(), False),
+    ],
+)
+def test_debians_resolvconf_may_leak(commands, monkeypatch, tmp_path, order, command, config, warned):
+    """It alone has an interface-order; its link is no longer one of systemd-resolved's then."""
+    commands.add("resolvconf")
+    monkeypatch.setattr(_resolver.os.path, "realpath", lambda path: f"/usr/bin/{command}")
+    monkeypatch.setattr(_resolver, "INTERFACE_ORDER", str(tmp_path / "interface-order"))
+    if order:
+        (tmp_path / "interface-order").write_text("tun*\n")
+    assert (_resolver.leak(config) is not None) == warned
 
 
 @pytest.mark.parametrize(
@@ -86,6 +135,8 @@ OPENRESOLV = "# resolv.conf from wg0\nnameserver 10.0.44.1\nsearch corp.example\
 RESOLVCONF = "# resolv.conf from eth0\nnameserver 192.168.1.1\n" + OPENRESOLV.replace("wg0", "tun.wg0")
 RESOLVED = {"dns": "Link 3 (wg0): 10.0.44.1 fd44::53\n", "domain": "Link 3 (wg0): corp.example ~.\n"}
 NOT_ALL = {"dns": "Link 3 (wg0): 10.0.44.1\n", "domain": "Link 3 (wg0): corp.example\n"}
+SOME = {"dns": "Link 3 (wg0): 10.0.44.1\n", "domain": "Link 3 (wg0): ~corp.example lan\n"}
+SOME_AND_ALL = {**SOME, "domain": "Link 3 (wg0): ~corp.example lan ~.\n"}
 REVERTED = {"dns": "Link 3 (wg0):\n", "domain": "Link 3 (wg0):\n"}
 WITH_DOMAIN = (("10.0.44.1",), ("corp.example",))
 
@@ -111,6 +162,8 @@ def test_what_resolvconf_was_handed(commands, monkeypatch, prefix, said, expecte
     [
         (RESOLVED, (("10.0.44.1", "fd44::53"), ("corp.example",))),
         (NOT_ALL, ()),
+        (SOME, (("10.0.44.1",), ("~corp.example", "lan"))),
+        (SOME_AND_ALL, ()),
         (REVERTED, ()),
         ({"dns": "", "domain": ""}, ()),
     ],

@@ -117,7 +117,7 @@ def test_no_name_server(text):
         _values.dns(text)
 
 
-@pytest.mark.parametrize("text", [*HOSTILE, "10.0.0.1", "a b", "a,b", "$(id)", "a\n"])
+@pytest.mark.parametrize("text", [*HOSTILE, "10.0.0.1", "a b", "a,b", "$(id)", "a\n", "~", "~."])
 def test_no_domain(text):
     with pytest.raises(ValueError, match="^dns_search is "):
         _values.domain(text)
