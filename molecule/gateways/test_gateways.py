@@ -100,7 +100,7 @@ printf '203.0.113.7\tr\303\251sum\303\251.example # BEGIN wirefleet.wireguard\r\
 base64 -w 0 /etc/hosts
 """
 FORGET_BLOCK = "sed '/^# BEGIN wirefleet.wireguard wg0$/,/^# END wirefleet.wireguard wg0$/d' /etc/hosts | base64 -w 0"
-WRITE_NAMES = r"TASK \[wirefleet.wireguard.names : Write the names.*\n((?:.+\n)+)"
+NOBODY_NEEDS_NAMES = r"PLAY \[Tell the names of the nodes\] \*+\nskipping: no hosts matched"
 # Whatever comes to the server from the hotel itself.
 COUNT = """
 table inet seen {
@@ -191,8 +191,7 @@ def test_every_host_knows_every_node_by_name(story: Story) -> None:
         assert base64.b64decode(story.fleet.ssh(host, FORGET_BLOCK)) == story.hosts_files[host] + b"\n"
     story.fleet.ssh("laptop", "ping -4 -c 1 -W 5 newyork.wg0 && ping -6 -c 1 -W 5 vancouver.wg0")
     # Hosts that know the names are not even asked.
-    told = re.search(WRITE_NAMES, story.fleet.run(*WITHOUT_VERIFY).output)[1].splitlines()
-    assert all(line.startswith("skipping: ") for line in told), told
+    assert re.search(NOBODY_NEEDS_NAMES, story.fleet.run(*WITHOUT_VERIFY).output)
 
 
 def test_names_go_with_their_nodes_and_when_they_are_switched_off(story: Story) -> None:
