@@ -19,7 +19,7 @@ import typing as t
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _filtering, _nftables
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import Systemd, service
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import Systemd, escaped, service
 
 RULES_FILE = "/etc/wireguard/{}.nft"
 UNITS = "/etc/systemd/system"
@@ -81,7 +81,7 @@ class Nftables:
         self.interface = interface
         self.table = _nftables.table_name(interface)
         self.persistent = isinstance(service(run_command, interface), Systemd)
-        self.unit = f"wireguard-firewall-{interface}.service".replace("=", r"\x3d").replace("+", r"\x2b")
+        self.unit = f"wireguard-firewall-{escaped(interface)}.service"
         self.rules_file = RULES_FILE.format(interface)
         self._unit_files = {f"{UNITS}/{self.unit}": UNIT, f"{DROP_INS}/wireguard-{interface}.conf": DROP_IN}
         self._link = f"{UNITS}/multi-user.target.wants/{self.unit}"

@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _device,
+    _endpoints,
     _files,
     _full_tunnel,
     _resolver,
@@ -61,6 +62,7 @@ class Now(t.NamedTuple):
     policy: _full_tunnel.Policy | None  # None: neither there nor wanted
     begun: Config | None  # what a killed run was about to make: its hooks may have run, or not
     dns: _resolver.Dns = ()  # name servers that the host was handed; not asked for if neither there nor wanted
+    timer: _endpoints.State | None = None  # what looks up endpoints again; None: no systemd manages the interface
 
 
 class Interface:
@@ -75,6 +77,8 @@ class Interface:
         self._run_command = run_command
         self._warn = warn
         self._service = _unit.service(run_command, name)
+        is_systemd = isinstance(self._service, _unit.Systemd)
+        self._timer = _endpoints.Timer(run_command, name, self.path) if is_systemd else None
         self._applier = Applier(run_command, name, self._service)
 
     @contextlib.contextmanager
@@ -114,6 +118,7 @@ class Interface:
             policy,
             begun,
             _resolver.read(self._run_command, self.name) if has_dns else (),
+            self._timer.read() if self._timer else None,
         )
 
     def _parsed(self, path: str, text: str | None) -> Config | None:
@@ -148,41 +153,44 @@ class Interface:
         return config._replace(fwmark=known or _full_tunnel.free_table(self._run_command))
 
     def addressed(self, config: Config, now: Now) -> tuple[Config, dict[str, str]]:
-        """The configuration as it can be had now, and the endpoints to push: public key -> address and port.
+        """The configuration with an address for each endpoint that is a name, and the endpoints to push: public key ->
+        address and port.
 
         A declared endpoint is pushed when the declaration changed, or when the device has none: never because the
-        device has another one, since then the peer roamed. Only those names are resolved that must be. If one does not
-        resolve, a new peer goes without, to be tried again by the next run, and a known peer keeps what it had, in
-        device and file. So no name gets into the file that would keep wg-quick from bringing up all the others at boot.
+        device has another one, since then the peer roamed, or its name has another address now. Only those names are
+        resolved that must be: an address that the file has of a name stays in it. For one that does not resolve, the
+        peer keeps the address that it had, if any. So wg-quick never has a name to resolve, which would keep it from
+        bringing up all the others at boot.
         """
-        live = now.device.peers if now.device else {}
-        declared = {peer.public_key: peer.endpoint for peer in now.config.peers} if now.config else {}
-        wanted = {}
+        old = {peer.public_key: peer for peer in (now.config.peers if now.config else ())}
+        live = {key: peer.endpoint for key, peer in (now.device.peers.items() if now.device else ()) if peer.endpoint}
+        written = {key: peer.endpoint for key, peer in old.items() if _underlay.is_address(peer.endpoint or "")}
+        same = {key for key, declared in _declared(config).items() if key in old and old[key].declared == declared}
+        settled = same & written.keys() & live.keys()
+        found = _underlay.resolve({declared for key, declared in _declared(config).items() if key not in settled})
+        peers, push = [], {}
         for peer in config.peers:
-            there = live.get(peer.public_key)
-            if peer.endpoint and not (there and there.endpoint and declared.get(peer.public_key) == peer.endpoint):
-                wanted[peer.public_key] = peer.endpoint
-        addresses = _underlay.resolve(set(wanted.values()))
-        push = {key: addresses[endpoint] for key, endpoint in wanted.items() if endpoint in addresses}
-        lost = {key: endpoint for key, endpoint in wanted.items() if endpoint not in addresses}
-        if not lost:
-            return config, push
-        peers = []
-        for peer in config.peers:
-            if peer.public_key in lost:
-                kept = declared.get(peer.public_key)
-                result = f"keeps {kept}" if kept and kept != peer.endpoint else "is without an endpoint"
-                self._warn(
-                    f"endpoint {peer.endpoint} of peer {peer.name or peer.public_key} does not resolve on this host: "
-                    f"the peer {result} until a run finds the name"
+            key, declared = peer.public_key, peer.declared
+            if declared:
+                last = written.get(key) or live.get(key)
+                address = found.get(declared) or last
+                if key not in settled and declared not in found:
+                    result = f"keeps {last}" if last else "is without an endpoint"
+                    self._warn(
+                        f"endpoint {declared} of peer {peer.name or key} does not resolve on this host: the peer "
+                        f"{result} until {'the name does' if self._timer else 'a run finds the name'}"
+                    )
+                if address and (key not in live or (key not in same and declared in found)):
+                    push[key] = address
+                peer = peer._replace(
+                    endpoint=written[key] if key in same & written.keys() else address,
+                    endpoint_name=None if _underlay.is_address(declared) else declared,
                 )
-                peer = peer._replace(endpoint=kept)
             peers.append(peer)
         return config._replace(peers=tuple(peers)), push
 
     def desired(self, config: Config, push: t.Mapping[str, str], now: Now, public_key: str | None) -> Device:
-        """The device of a configuration."""
-        live = now.device.peers if now.device else {}
+        """The device of a configuration that ``addressed`` has made."""
         peers = {
             peer.public_key: Peer(
                 peer.public_key,
@@ -195,15 +203,9 @@ class Interface:
         }
         mtu = config.mtu
         if mtu is None:
-            # As wg-quick up computes it: from what is declared, not from where peers roamed to.
-            known = [
-                peer.endpoint
-                if peer.endpoint and _underlay.is_address(peer.endpoint)
-                else push.get(peer.public_key) or (live[peer.public_key].endpoint if peer.public_key in live else None)
-                for peer in config.peers
-                if peer.endpoint
-            ]
-            mtu = _underlay.mtu(self._run_command, self.name, filter(None, known), config.fwmark or 0)
+            # As wg-quick up computes it: from what is in the file, not from where peers roamed to.
+            known = [peer.endpoint for peer in config.peers if peer.endpoint]
+            mtu = _underlay.mtu(self._run_command, self.name, known, config.fwmark or 0)
         return Device(
             name=self.name,
             kind=now.device.kind if now.device else "",
@@ -240,6 +242,7 @@ class Interface:
         persist = []
         if now.file != text or not now.file_is_private:
             persist.append(Step("file", (self.path,), f"write {self.path}", text))
+        persist += self.timer_steps(now, config)
         if not started:
             down = self.plan_down(now)
             return down._replace(persist=down.persist + tuple(persist + self._unit_steps(now, enabled, active=None)))
@@ -321,6 +324,12 @@ class Interface:
             steps.append(Step("unit", ("disable",), f"disable {unit}"))
         return steps
 
+    def timer_steps(self, now: Now, config: Config) -> list[Step]:
+        """What the timer needs that looks up endpoints again; there is none where no endpoint is a name."""
+        if self._timer is None or now.timer is None:
+            return []
+        return self._timer.steps(now.timer, self._timer.wanted(any(peer.endpoint_name for peer in config.peers)))
+
     def plan_down(self, now: Now) -> Plan:
         """Take the interface down; the file stays."""
         old = now.config or now.begun or Config()
@@ -346,6 +355,7 @@ class Interface:
         persist = list(plan.persist) + self._unit_steps(now, enabled=False, active=None)
         if now.file is not None:
             persist.append(Step("file", (self.path,), f"remove {self.path}"))
+        persist = self.timer_steps(now, Config()) + persist
         return plan._replace(persist=tuple(persist))
 
     # --- its execution
@@ -439,6 +449,8 @@ class Interface:
             if present.unit.enabled != before.unit.enabled:
                 verb = "enable" if before.unit.enabled else "disable"
                 attempt([Step("unit", (verb,), f"{verb} {self._service.name}")])
+        if self._timer and before.timer and present.timer:
+            attempt(self._timer.steps(present.timer, before.timer))
         if not problems:
             self._remove_journal()
         return problems
@@ -462,6 +474,11 @@ class Interface:
 
     def _remove_journal(self) -> None:
         _files.remove(self._journal)
+
+
+def _declared(config: Config) -> dict[str, str]:
+    """The declared endpoints by public key."""
+    return {peer.public_key: peer.declared for peer in config.peers if peer.declared}
 
 
 def _is_private(path: str) -> bool:

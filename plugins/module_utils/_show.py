@@ -93,12 +93,16 @@ def _as_config(now: Now, device: Device, config: Config, desired: Device) -> Con
         live, known = device.peers[key], declared.get(key)
         # A peer may roam: what the file declares stands for wherever it is.
         pushed = key in desired.peers and desired.peers[key].endpoint
-        endpoint = known.endpoint if known and not pushed else live.endpoint
+        endpoint, endpoint_name = (
+            (known.endpoint, known.endpoint_name) if known and not pushed else (live.endpoint, None)
+        )
         allowed_ips = live.allowed_ips
         if known and set(known.allowed_ips) == set(allowed_ips):
             allowed_ips = known.allowed_ips
         name = known.name if known else None
-        peers.append(PeerSection(key, name, live.preshared_key, endpoint, allowed_ips, live.persistent_keepalive))
+        peers.append(
+            PeerSection(key, name, live.preshared_key, endpoint, allowed_ips, live.persistent_keepalive, endpoint_name)
+        )
     base = now.config or Config(table=config.table)
     addresses = tuple(sorted(device.addresses, key=lambda one: (*_place(one, config.addresses), one)))
     return base._replace(

@@ -69,6 +69,11 @@ def _same_network_as_init() -> bool:
         return True
 
 
+def escaped(interface: str) -> str:
+    """An interface's name as a part of the name of a unit of systemd (systemd.unit(5), "String Escaping")."""
+    return interface.replace("=", r"\x3d").replace("+", r"\x2b")
+
+
 class _Runner:
     def __init__(self, run_command: RunCommand) -> None:
         self._run_command = run_command

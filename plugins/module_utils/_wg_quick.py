@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The file format of wg-quick(8): reading it, writing it, and changing one peer of it. No file is touched here."""
+"""The file format of wg-quick(8): reading it, writing it, and changing one peer of it. No file is touched here.
+
+An endpoint that is a name is a setting of our own, ``# EndpointName``, which wg and wg-quick take for a comment; beside
+it stands ``Endpoint`` with an address of that name. Why, wg_interface says.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,15 @@ class PeerSection(t.NamedTuple):
     public_key: str
     name: str | None = None  # the comment that tells people who this is
     preshared_key: str | None = None  # secret
-    endpoint: str | None = None  # as declared: an address or a name, and a port
+    endpoint: str | None = None  # an address and a port; a name and a port where people wrote one
     allowed_ips: tuple[str, ...] = ()
     persistent_keepalive: int = 0  # seconds, 0: off
+    endpoint_name: str | None = None  # a name and a port, of which endpoint is an address that it had
+
+    @property
+    def declared(self) -> str | None:
+        """The endpoint as somebody declared it: the name, if it has one."""
+        return self.endpoint_name or self.endpoint
 
 
 class Config(t.NamedTuple):
@@ -83,7 +93,8 @@ def render_peer(peer: PeerSection) -> str:
     return "\n".join(lines) + "\n"
 
 
-PEER_KEYS = ("PublicKey", "PresharedKey", "AllowedIPs", "Endpoint", "PersistentKeepalive")
+ENDPOINT_NAME = "# EndpointName"
+PEER_KEYS = ("PublicKey", "PresharedKey", "AllowedIPs", ENDPOINT_NAME, "Endpoint", "PersistentKeepalive")
 
 
 def _peer_value(peer: PeerSection, key: str) -> str:
@@ -92,6 +103,7 @@ def _peer_value(peer: PeerSection, key: str) -> str:
         "PublicKey": peer.public_key,
         "PresharedKey": peer.preshared_key or "",
         "AllowedIPs": ", ".join(peer.allowed_ips),
+        ENDPOINT_NAME: peer.endpoint_name or "",
         "Endpoint": peer.endpoint or "",
         "PersistentKeepalive": str(peer.persistent_keepalive or ""),
     }[key]
@@ -122,10 +134,18 @@ class _Line(t.NamedTuple):
     comment: str | None
 
 
+_ENDPOINT_NAME = re.compile(r"\s*#\s*(?=EndpointName\s*=)", re.IGNORECASE)
+
+
+def _without_hash(line: str) -> str:
+    """A line, of which our own setting is no comment."""
+    return _ENDPOINT_NAME.sub("", line, count=1) if _ENDPOINT_NAME.match(line) else line
+
+
 def _lines(text: str) -> t.Iterator[_Line]:
     section = ""
     for number, raw in enumerate(text.split("\n"), 1):
-        content, hash_sign, comment = raw.partition("#")
+        content, hash_sign, comment = (_without_hash(raw) if section == "peer" else raw).partition("#")
         content = content.strip()
         note = comment.strip() if hash_sign else None
         if content.startswith("["):
@@ -209,6 +229,8 @@ def _read_peer(peer: dict[str, t.Any], line: _Line) -> None:
         peer["preshared_key"] = value
     elif key == "endpoint":
         peer["endpoint"] = value
+    elif key == "endpointname":
+        peer["endpoint_name"] = value
     elif key == "allowedips":
         peer["allowed_ips"] = peer.get("allowed_ips", ()) + tuple(map(normal_network, _split(value)))
     elif key == "persistentkeepalive":
@@ -267,12 +289,12 @@ def _raw_lines(text: str) -> list[str]:
 
 def _setting(line: str) -> tuple[str, str] | None:
     """Key in lower case and value of a raw line."""
-    key, equals, value = line.partition("#")[0].partition("=")
+    key, equals, value = _without_hash(line).partition("#")[0].partition("=")
     return (key.strip().lower(), value.strip()) if equals else None
 
 
 def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith("#")
+    return line.lstrip().startswith("#") and not _ENDPOINT_NAME.match(line)
 
 
 def _find(lines: list[str], public_key: str) -> _Block | None:
@@ -305,7 +327,7 @@ def _end(lines: list[str], head: int, following: int) -> int:
 
 def _with_setting(section: list[str], key: str, value: str) -> list[str]:
     """The section with a key set to a value; without the key if the value is empty."""
-    mine = [number for number, line in enumerate(section) if (_setting(line) or ("",))[0] == key.lower()]
+    mine = [number for number, line in enumerate(section) if (_setting(line) or ("",))[0] == key.lower().lstrip("# ")]
     if _means(key, [_setting(section[number])[1] for number in mine]) == _means(key, [value] if value else []):
         return section
     if not mine and value:

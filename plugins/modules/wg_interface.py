@@ -134,9 +134,9 @@ options:
         description:
           - C(HOST:PORT) or C([IPV6]:PORT) where the peer can be reached. It is given to a running interface only if
             it differs from the one in the file, so a peer that roamed is not reset.
-          - A name that does not resolve is a warning. A new peer is then without endpoint until a later run, a known
-            one keeps the one that it had. The file is not given such a name, since C(wg-quick) would not bring up the
-            interface at boot; where a name in the file has stopped resolving since, the next run does.
+          - A name is looked up when it is new, and from then on whenever its peer does not answer; see the notes.
+          - A name that does not resolve is a warning. A new peer is then without endpoint, a known one keeps the one
+            that it had, until the name resolves.
         type: str
       allowed_ips:
         description: Networks whose packets are sent to this peer and accepted from it.
@@ -185,6 +185,20 @@ options:
     type: str
     choices: [auto, kernel, wireguard-go]
     default: auto
+notes:
+  - >-
+    Endpoints that are names. WireGuard knows addresses only. C(wg-quick) looks names up once, when it brings up the
+    interface, and if one of them does not resolve, it tries for a long time (at boot for ever) and then brings up none
+    of the peers. So a name stands in a comment of the file, C(# EndpointName = NAME:PORT), and C(Endpoint) has an
+    address that the name had. C(wg-quick up) needs no name server, at boot or by hand, and all peers work whose
+    addresses still are right. That address is not compared with anything; it is looked up anew when the name changes.
+  - >-
+    The timer C(wireguard-endpoints-NAME.timer) looks up the names, with the script C(/etc/wireguard/NAME.endpoints), 5
+    seconds after it was started and then every 30 seconds, for those peers only whose last handshake is more than 135
+    seconds ago or has never been. All others keep their endpoints, also when they roamed. It is there as long as a peer
+    has a name as endpoint. It is systemd's: on other hosts a name is looked up by the next run only, for a peer
+    that has no endpoint.
+  - C(wg-quick save) drops comments, and with them the names; the next run brings them back.
 seealso:
   - module: wirefleet.wireguard.wg_keypair
   - module: wirefleet.wireguard.wg_peer

@@ -47,6 +47,7 @@ options:
       - C(HOST:PORT) or C([IPV6]:PORT) where the peer can be reached. If left out, a known peer keeps what it has.
       - It is given to a running interface only if it differs from the one in the file, so a peer that roamed is not
         reset.
+      - A name is looked up again whenever the peer does not answer, as M(wirefleet.wireguard.wg_interface) describes.
     type: str
   allowed_ips:
     description:
@@ -134,6 +135,8 @@ def known_peers(now: Now) -> dict[str, PeerSection]:
 def wanted(params: dict[str, t.Any], known: PeerSection | None, preshared_key: str | None) -> PeerSection:
     """The peer of the options; what they leave out is as it was. Raises ValueError."""
     peer = known or PeerSection(_values.public_key(params["public_key"]))
+    if params["endpoint"]:
+        peer = peer._replace(endpoint_name=None)
     given = {
         "name": params["name"] and _values.line("name", params["name"]),
         "preshared_key": preshared_key,
@@ -261,6 +264,8 @@ def run(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
     persist: list[Step] = []
     if text != now.file:
         persist.append(Step("file", (interface.path,), f"write {interface.path}", text))
+    if config is not None:
+        persist += interface.timer_steps(now, config)
     plan = Plan(prepare=tuple(created), live=tuple(live), persist=tuple(persist))
     if plan.steps and not module.check_mode:
         interface.execute(plan, now, config or Config(), desired)

@@ -65,19 +65,31 @@ BOOT_TIMEOUT = 120  # seconds, from start to a login by ssh; a loaded machine ne
 # Limits of the machine's kernel that 20 booted hosts exceed. The last lab to go puts the old values back.
 KERNEL_LIMITS = {"fs/inotify/max_user_instances": 8192, "kernel/keys/maxkeys": 20000, "kernel/keys/maxbytes": 2000000}
 
+# What comes from outside unasked is dropped before conntrack remembers it: else the mapping of an answer to it would be
+# taken, and a kept port would not be kept.
 NAT_RULES = """\
 table inet nat_router {
+    chain input {
+        type filter hook input priority filter;
+        iifname "OUTSIDE" meta l4proto udp ct state new drop
+    }
     chain forward {
         type filter hook forward priority filter; policy drop;
         ct state established,related accept
+        ct status dnat accept
         iifname != "OUTSIDE" accept
+    }
+    chain prerouting {
+        type nat hook prerouting priority dstnat;
+        FORWARDS
     }
     chain postrouting {
         type nat hook postrouting priority srcnat;
-        oifname "OUTSIDE" masquerade fully-random
+        oifname "OUTSIDE" MASQUERADE
     }
 }
 """
+MASQUERADES = {"random": "masquerade fully-random", "kept": "masquerade"}
 
 # The network namespace outlives a reboot of its host, what the host has put there must not.
 FORGET = """\
@@ -175,6 +187,9 @@ def read_network(path: Path) -> dict[str, dict]:
                     prepared: false for a host without WireGuard that can reach Debian's archive, and nothing else
                     packages: what it has beyond that, installed before its first boot
     [routers.NAME]  outside: the segment towards which it masquerades, and from which it lets nothing in
+                    ports: which port a packet leaves with: "random", another one towards every destination, or "kept",
+                    the port that the host behind it sends from (endpoint-independent mapping, while it has one host)
+                    forwards: UDP port -> "ADDRESS:PORT" behind it, where packets from everybody go
     both            links: segment -> list of addresses with prefix length; eth0, eth1, ... in this order
                     gateways: addresses of its default routes
     """
@@ -184,7 +199,7 @@ def read_network(path: Path) -> dict[str, dict]:
         raise LabError(f"{path}: {error}") from None
     defaults = {
         "hosts": {"distribution": None, "prepared": True, "packages": [], "gateways": []},
-        "routers": {"outside": None, "gateways": []},
+        "routers": {"outside": None, "ports": "random", "forwards": {}, "gateways": []},
     }
     nodes: dict[str, dict[str, dict]] = {
         kind: {name: {**defaults[kind], **node} for name, node in network.get(kind, {}).items()} for kind in defaults
@@ -208,6 +223,8 @@ def read_network(path: Path) -> dict[str, dict]:
             faults.append(f"{kind}.{name}: distribution is none of {', '.join(DISTRIBUTIONS)}")
         if kind == "routers" and node["outside"] not in node.get("links", {}):
             faults.append(f"{kind}.{name}: outside is none of its links")
+        if kind == "routers" and node["ports"] not in MASQUERADES:
+            faults.append(f"{kind}.{name}: ports is none of {', '.join(MASQUERADES)}")
     if faults:
         raise LabError(f"{path}:\n  " + "\n  ".join(faults))
     return nodes
@@ -383,7 +400,9 @@ class Lab:
             run("ip", "-n", namespace, "-batch", "-", text="\n".join(commands))
         for name, router in nodes["routers"].items():
             outside = f"eth{list(router['links']).index(router['outside'])}"
-            rules = NAT_RULES.replace("OUTSIDE", outside)
+            forwards = [f'iifname "{outside}" udp dport {at} dnat ip to {to}' for at, to in router["forwards"].items()]
+            rules = NAT_RULES.replace("MASQUERADE", MASQUERADES[router["ports"]])
+            rules = rules.replace("FORWARDS", "\n".join(forwards)).replace("OUTSIDE", outside)
             run("ip", "netns", "exec", self.namespace(name), "nft", "-f", "-", text=rules)
 
     def write_connections(self, hosts: dict[str, dict]) -> None:

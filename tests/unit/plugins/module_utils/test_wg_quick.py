@@ -30,7 +30,8 @@ FULL = Config(
     post_down=("echo 5 = 5",),
     peers=(
         PeerSection(ALICE, "alice", PSK, "[2001:db8::1]:51820", ("10.44.0.2/32", "fd44::2/128"), 25),
-        PeerSection(BOB),
+        PeerSection(BOB, endpoint="198.51.100.2:1", endpoint_name="bob.example.net:1"),
+        PeerSection(CAROL, endpoint_name="carol.example.net:1"),
     ),
 )
 FULL_TEXT = f"""\
@@ -59,6 +60,12 @@ PersistentKeepalive = 25
 
 [Peer]
 PublicKey = {BOB}
+# EndpointName = bob.example.net:1
+Endpoint = 198.51.100.2:1
+
+[Peer]
+PublicKey = {CAROL}
+# EndpointName = carol.example.net:1
 """
 
 
@@ -188,6 +195,25 @@ def test_names_are_comments():
     assert renamed == HAND_MADE.replace("# Alice, since 2019", "# alice")
     named = _wg_quick.with_peer(HAND_MADE, peer_of(HAND_MADE, BOB)._replace(name="bob"))
     assert named == HAND_MADE.replace("\n[Peer]\n  P", "\n[Peer]\n# bob\n  P")
+
+
+def test_the_name_of_an_endpoint_comes_and_goes():
+    alice = peer_of(FULL_TEXT, ALICE)._replace(endpoint="198.51.100.1:1", endpoint_name="alice.example.net:1")
+    named = _wg_quick.with_peer(FULL_TEXT, alice)
+    assert peer_of(named, ALICE) == alice
+    assert _wg_quick.with_peer(named, peer_of(FULL_TEXT, ALICE)) == FULL_TEXT
+    moved = _wg_quick.with_peer(named, alice._replace(endpoint_name="other.example.net:2"))
+    assert moved == named.replace("alice.example.net:1", "other.example.net:2")
+    # It is a setting of its peer, not a comment above the next one.
+    carol = f"[Peer]\nPublicKey = {CAROL}\n# EndpointName = carol.example.net:1\n"
+    assert _wg_quick.without_peer(f"{carol}[Peer]\nPublicKey = {BOB}\n", BOB) == carol
+
+
+@pytest.mark.parametrize("section", ["[Interface]", f"[Peer]\nPublicKey = {BOB}"])
+def test_what_only_looks_like_the_name_of_an_endpoint_is_a_comment(section):
+    for comment in ("# # EndpointName = x:1", "# the EndpointName = x:1"):
+        assert not any(peer.endpoint_name for peer in _wg_quick.parse(f"{section}\n{comment}\n").peers)
+    assert _wg_quick.parse("[Interface]\n# EndpointName = x:1\n") == Config()
 
 
 @pytest.mark.parametrize("text", [HAND_MADE, HAND_MADE.rstrip("\n"), HAND_MADE + "\n\n", "", "[Interface]\n"])

@@ -160,24 +160,94 @@ def test_kept_preshared_keys_are_those_of_the_device():
     assert kept(PeerSection(ALICE, preshared_key=new)) == [new]
 
 
-def test_a_name_that_does_not_resolve_stays_out_of_the_file(monkeypatch):
-    """Trap: one such name in the file keeps wg-quick from bringing up the whole interface at boot, or for ever."""
+def addressed(monkeypatch, wanted, in_file=(), live=None, names=None):
+    """Endpoints and their names in the new file, what is pushed, and what is warned of; ``live``: key -> endpoint."""
     warnings = []
     interface = _interface.Interface(None, "wg0", warnings.append)
-    alice, bob = (
-        PeerSection(ALICE, "alice", endpoint="dead.example:1"),
-        PeerSection(BOB, "bob", endpoint="dead.example:2"),
-    )
-    monkeypatch.setattr(_underlay, "resolve", lambda endpoints: {})
-    in_file = Config(peers=(bob._replace(endpoint="old.example:2"),))
-    now = _interface.Now(None, "", True, in_file, None, None, None)
-    config, push = interface.addressed(Config(peers=(alice, bob)), now)
-    assert [peer.endpoint for peer in config.peers] == [None, "old.example:2"]
-    assert push == {}
-    assert [warning.rpartition(": ")[2] for warning in warnings] == [
-        "the peer is without an endpoint until a run finds the name",
-        "the peer keeps old.example:2 until a run finds the name",
-    ]
+    asked = []
+
+    def resolve(endpoints):
+        asked.extend(endpoints)
+        return {one: one for one in endpoints if _underlay.is_address(one)} | (names or {})
+
+    monkeypatch.setattr(_underlay, "resolve", resolve)
+    peers = {key: _device.Peer(key, None, endpoint) for key, endpoint in (live or {}).items()}
+    device = _device.Device("wg0", "kernel", True, 1420, None, None, 0, 0, (), peers, frozenset())
+    now = _interface.Now(device, "", True, Config(peers=tuple(in_file)), None, None, None)
+    config, push = interface.addressed(Config(peers=tuple(wanted)), now)
+    written = [(peer.endpoint, peer.endpoint_name) for peer in config.peers]
+    return written, push, [warning.rpartition(": ")[2] for warning in warnings], asked
+
+
+NAMED = PeerSection(ALICE, "alice", endpoint="alice.example:1")
+IN_FILE = PeerSection(ALICE, "alice", endpoint="198.51.100.1:1", endpoint_name="alice.example:1")
+
+
+@pytest.mark.parametrize(
+    ("in_file", "live", "names", "expected"),
+    [
+        pytest.param(
+            [], None, {"alice.example:1": "198.51.100.1:1"},
+            (("198.51.100.1:1", "alice.example:1"), {ALICE: "198.51.100.1:1"}, [], ["alice.example:1"]),
+            id="new",
+        ),
+        pytest.param(
+            [], None, {},
+            ((None, "alice.example:1"), {}, ["the peer is without an endpoint until a run finds the name"],
+             ["alice.example:1"]),
+            id="new and dead",
+        ),
+        pytest.param(
+            [IN_FILE], {ALICE: "203.0.113.7:7"}, {"alice.example:1": "198.51.100.9:1"},
+            (("198.51.100.1:1", "alice.example:1"), {}, [], []),
+            id="its record has moved, and the peer has roamed",
+        ),
+        pytest.param(
+            [IN_FILE], {}, {"alice.example:1": "198.51.100.9:1"},
+            (("198.51.100.1:1", "alice.example:1"), {ALICE: "198.51.100.9:1"}, [], ["alice.example:1"]),
+            id="the device is gone",
+        ),
+        pytest.param(
+            [IN_FILE], {}, {},
+            (("198.51.100.1:1", "alice.example:1"), {ALICE: "198.51.100.1:1"},
+             ["the peer keeps 198.51.100.1:1 until a run finds the name"], ["alice.example:1"]),
+            id="the device is gone and the name is dead",
+        ),
+        pytest.param(
+            [IN_FILE._replace(endpoint_name="old.example:1")], {ALICE: "203.0.113.7:7"}, {},
+            (("198.51.100.1:1", "alice.example:1"), {},
+             ["the peer keeps 198.51.100.1:1 until a run finds the name"], ["alice.example:1"]),
+            id="another name, which is dead",
+        ),
+        pytest.param(
+            [IN_FILE._replace(endpoint_name=None)], {ALICE: "203.0.113.7:7"}, {"alice.example:1": "198.51.100.9:1"},
+            (("198.51.100.9:1", "alice.example:1"), {ALICE: "198.51.100.9:1"}, [], ["alice.example:1"]),
+            id="a name instead of an address",
+        ),
+        pytest.param(
+            [IN_FILE._replace(endpoint=None)], {ALICE: "203.0.113.7:7"}, {},
+            (("203.0.113.7:7", "alice.example:1"), {},
+             ["the peer keeps 203.0.113.7:7 until a run finds the name"], ["alice.example:1"]),
+            id="dead when it was new, found by the timer, dead again",
+        ),
+        pytest.param(
+            [NAMED], {ALICE: "203.0.113.7:7"}, {"alice.example:1": "198.51.100.1:1"},
+            (("198.51.100.1:1", "alice.example:1"), {}, [], ["alice.example:1"]),
+            id="a file that wg-quick was to resolve",
+        ),
+    ],
+)  # fmt: skip
+def test_names_of_endpoints(monkeypatch, in_file, live, names, expected):
+    """Traps: a name that wg-quick has to resolve keeps it from bringing up the whole interface at boot; an endpoint
+    that is pushed again cuts off a peer that roamed."""
+    written, *others = addressed(monkeypatch, [NAMED], in_file, live, names)
+    assert (written[0], *others) == expected
+
+
+def test_an_address_is_no_name_any_more(monkeypatch):
+    peer = PeerSection(ALICE, endpoint="198.51.100.2:1")
+    written, push, warnings, _asked = addressed(monkeypatch, [peer], [IN_FILE], {ALICE: "198.51.100.1:1"})
+    assert (written, push, warnings) == ([("198.51.100.2:1", None)], {ALICE: "198.51.100.2:1"}, [])
 
 
 def kept(names, wanted, old):
