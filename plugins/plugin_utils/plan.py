@@ -97,8 +97,13 @@ class Plan:
         return sorted(late, key=lambda host: (late[host], host))
 
     def leaving(self) -> list[str]:
-        """The names of the hosts that are absent in some network, sorted."""
-        return [host for host, parts in self.hosts().items() if any(node.absent for _planned, node in parts)]
+        """The names of the hosts that we manage and that are absent in some network, sorted."""
+        externals = set(self.externals())
+        return [
+            host
+            for host, parts in self.hosts().items()
+            if host not in externals and any(node.absent for _planned, node in parts)
+        ]
 
     def revoking(self) -> list[str]:
         """The relays that we manage, in networks that lose a key, since a node departed or came with another one."""

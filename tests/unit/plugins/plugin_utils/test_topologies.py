@@ -264,6 +264,8 @@ def test_ipv6_inside_and_underneath():
 
 def test_an_external_node_is_planned_like_others_and_an_absent_one_leaves():
     plan = plan_of({**TWO_RELAYS, "phone": {"external": True, "via": "relay1"}, "old": {"state": "absent"}})
+    gone = plan_of({**TWO_RELAYS, "phone": {"external": True, "state": "absent"}})
+    assert (gone.leaving(), "phone" in gone.registry["wg0"]) == ([], False)
     assert "phone" in peers_of(plan, "relay1") and "old" not in peers_of(plan, "relay1")
     assert "old" not in plan.registry["wg0"]
     parts = {name: host_slice(part) for name, part in plan.hosts().items()}
