@@ -55,4 +55,5 @@ def _pings(hostvars: t.Any, hosts: t.Sequence[str]) -> t.Iterator[Ping]:
                     plain_text(ping["path"]),
                     ping["ttl"],
                     bool(ping["as_planned"]),
+                    ping["planned_hops"],
                 )

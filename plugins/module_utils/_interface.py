@@ -162,29 +162,31 @@ class Interface:
         peer keeps the address that it had, if any. So wg-quick never has a name to resolve, which would keep it from
         bringing up all the others at boot.
         """
+        declared = {peer.public_key: peer.declared for peer in config.peers if peer.declared}
         old = {peer.public_key: peer for peer in (now.config.peers if now.config else ())}
         live = {key: peer.endpoint for key, peer in (now.device.peers.items() if now.device else ()) if peer.endpoint}
         written = {key: peer.endpoint for key, peer in old.items() if _underlay.is_address(peer.endpoint or "")}
-        same = {key for key, declared in _declared(config).items() if key in old and old[key].declared == declared}
-        settled = same & written.keys() & live.keys()
-        found = _underlay.resolve({declared for key, declared in _declared(config).items() if key not in settled})
+        same = {key for key, endpoint in declared.items() if key in old and old[key].declared == endpoint}
+        kept = same & written.keys()
+        settled = kept & live.keys()
+        found = _underlay.resolve({endpoint for key, endpoint in declared.items() if key not in settled})
         peers, push = [], {}
         for peer in config.peers:
-            key, declared = peer.public_key, peer.declared
-            if declared:
+            key, endpoint = peer.public_key, peer.declared
+            if endpoint:
                 last = written.get(key) or live.get(key)
-                address = found.get(declared) or last
-                if key not in settled and declared not in found:
+                address = found.get(endpoint) or last
+                if key not in settled and endpoint not in found:
                     result = f"keeps {last}" if last else "is without an endpoint"
                     self._warn(
-                        f"endpoint {declared} of peer {peer.name or key} does not resolve on this host: the peer "
+                        f"endpoint {endpoint} of peer {peer.name or key} does not resolve on this host: the peer "
                         f"{result} until {'the name does' if self._timer else 'a run finds the name'}"
                     )
-                if address and (key not in live or (key not in same and declared in found)):
+                if address and (key not in live or (key not in same and endpoint in found)):
                     push[key] = address
                 peer = peer._replace(
-                    endpoint=written[key] if key in same & written.keys() else address,
-                    endpoint_name=None if _underlay.is_address(declared) else declared,
+                    endpoint=written[key] if key in kept else address,
+                    endpoint_name=None if _underlay.is_address(endpoint) else endpoint,
                 )
             peers.append(peer)
         return config._replace(peers=tuple(peers)), push
@@ -474,11 +476,6 @@ class Interface:
 
     def _remove_journal(self) -> None:
         _files.remove(self._journal)
-
-
-def _declared(config: Config) -> dict[str, str]:
-    """The declared endpoints by public key."""
-    return {peer.public_key: peer.declared for peer in config.peers if peer.declared}
 
 
 def _is_private(path: str) -> bool:

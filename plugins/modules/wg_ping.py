@@ -106,6 +106,10 @@ results:
       description: Milliseconds from the request to its answer. Null if there was none.
       type: float
       sample: 1.234
+    planned_hops:
+      description: The relays that O(targets[].hops) puts in between. Null if that was left out.
+      type: int
+      sample: 1
     as_planned:
       description: Whether it answered, over the planned number of hops.
       type: bool
@@ -133,6 +137,7 @@ def report(target: dict, outcome: _icmp.Reply | str) -> dict:
         "hops": hops,
         "path": "none" if hops is None else "relayed" if hops else "direct",
         "rtt_ms": reply and reply.rtt_ms,
+        "planned_hops": target["hops"],
         "as_planned": reply is not None and target["hops"] in (None, hops),
         "error": None if reply else outcome,
     }

@@ -151,12 +151,20 @@ def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
             ("wireguard_relay", node.relay),
             ("wireguard_exit", node.exit),
             ("wireguard_behind_nat", node.behind_nat),
+            ("wireguard_hole_punching", node.hole_punching),
         ):
             if wanted and not node.endpoint and node.name not in unreadable:
                 faults.add(
                     node.name,
                     variable,
                     "is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
+                )
+            elif wanted and node.hole_punching and variable != "wireguard_hole_punching":
+                faults.add(
+                    node.name,
+                    "wireguard_hole_punching",
+                    f"is true, so that not everybody can reach it, but so is {variable}; forward the port on its "
+                    "router and write wireguard_behind_nat instead",
                 )
         if node.kill_switch and not node.exit_via:
             faults.add(

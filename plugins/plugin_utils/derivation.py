@@ -72,7 +72,7 @@ class Derivation:
         back = self.paths.endpoint_from(peer, node)
         if towards is None:
             return False
-        return back is None or (node.behind_nat and back == node.endpoint)
+        return back is None or ((node.behind_nat or node.hole_punching) and back == node.endpoint)
 
     def _special_allowed_ips(self, node: Node, peer: Node, peers: t.Sequence[Node]) -> tuple[str, ...] | None:
         """AllowedIPs beyond the peer's own addresses and subnets; None where there is nothing beyond.

@@ -55,6 +55,7 @@ _PER_NODE: dict[str, tuple[Reader, t.Any]] = {
     "site": (values.label, None),
     "lan_endpoint": (values.endpoint, None),
     "behind_nat": (values.boolean, False),
+    "hole_punching": (values.boolean, False),
     "subnets": (values.several(values.prefix), ()),
     "subnet_nat": (values.boolean, False),
     "proxy_arp": (values.several(values.interface), ()),
@@ -140,6 +141,7 @@ class Node:
     via: str | None = None
     site: str | None = None
     behind_nat: bool = False
+    hole_punching: bool = False
     subnets: tuple[values.Prefix, ...] = ()
     subnet_nat: bool = False
     proxy_arp: tuple[str, ...] = ()
@@ -158,7 +160,7 @@ class Node:
     @property
     def kind(self) -> str:
         """relay, public (others can reach its endpoint) or nat (nobody can reach it first)."""
-        return "relay" if self.relay else "public" if self.endpoint else "nat"
+        return "relay" if self.relay else "public" if self.endpoint and not self.hole_punching else "nat"
 
 
 class Inventory(t.NamedTuple):
@@ -374,6 +376,7 @@ class _NodeReader:
                     "via",
                     "site",
                     "behind_nat",
+                    "hole_punching",
                     "subnets",
                     "subnet_nat",
                     "proxy_arp",

@@ -39,6 +39,8 @@ class Paths:
         self._lan_endpoints = {
             site: sum(1 for node in mates if node.lan_endpoint) for site, mates in self._nats_by_site.items()
         }
+        self._punching = [node for node in self._nats if node.hole_punching]
+        self._punching_at = collections.Counter((node.site, bool(node.lan_endpoint)) for node in self._punching)
         self.relayed = {node.name: node for node in nodes if self._needs_relay(node)}
         self.homes = self._assign_homes(records) if self.relays else {}
         self._served: dict[str, list[Node]] = {relay.name: [] for relay in self.relays}
@@ -57,7 +59,8 @@ class Paths:
         return self.network.topology == "hub" or self._is_cut_off(node)
 
     def _is_cut_off(self, node: Node) -> bool:
-        """Whether this node and some other one cannot reach each other first: both NAT-ed, and on no common LAN."""
+        """Whether this node and some other one cannot reach each other first: both NAT-ed, not both punching holes, and
+        on no common LAN."""
         if node.kind != "nat":
             return False
         reachable = 0
@@ -65,12 +68,22 @@ class Paths:
             reachable = len(self._nats_by_site[node.site]) - 1
         elif node.site:
             reachable = self._lan_endpoints[node.site]
+        if node.hole_punching:
+            mates = self._punching_at[node.site, True] + (
+                self._punching_at[node.site, False] - 1 if node.lan_endpoint else 0
+            )
+            reachable += len(self._punching) - 1 - (mates if node.site else 0)
         return len(self._nats) - 1 > reachable
 
     def endpoint_from(self, node: Node, peer: Node) -> values.Endpoint | None:
-        """Where ``node`` reaches ``peer`` first: at its LAN endpoint in one site, else at its endpoint, if any."""
+        """Where ``node`` reaches ``peer`` first: at its LAN endpoint in one site, else at its endpoint, if any.
+
+        The router of a peer that punches holes lets in only whom that peer has sent to, so whose endpoint it knows.
+        """
         if peer.lan_endpoint and node.site and node.site == peer.site:
             return peer.lan_endpoint
+        if peer.hole_punching and not node.endpoint:
+            return None
         return peer.endpoint
 
     def is_direct(self, one: Node, other: Node) -> bool:
@@ -98,7 +111,9 @@ class Paths:
         home = [self.nodes[self.homes[node.name]]] if node.name in self.homes else []
         if self.network.topology == "hub":
             return home
-        mates = self._nats_by_site[node.site] if node.site else ()
+        mates = self._nats_by_site[node.site] if node.site else []
+        if node.hole_punching:
+            mates = [*mates, *(other for other in self._punching if not node.site or other.site != node.site)]
         return (*self._publics, *(home if node.name in self.relayed else self.relays), *mates)
 
     def hops(self, source: Node, target: Node) -> int | None:

@@ -52,6 +52,7 @@ class Record(t.NamedTuple):
             endpoint=self.endpoint,
             lan_endpoint=self.lan_endpoint,
             relay=self.kind == "relay",
+            hole_punching=self.kind == "nat" and self.endpoint is not None,
             via=self.via,
             site=self.site,
             subnets=self.subnets,

@@ -13,7 +13,7 @@ _DRAWN = 24
 
 
 class Ping(t.NamedTuple):
-    """One answer, or none: ``path`` is direct, relayed or none, as measured."""
+    """One answer, or none: ``path`` is direct, relayed or none, as measured; ``planned`` counts the relays between."""
 
     network: str
     source: str
@@ -22,6 +22,7 @@ class Ping(t.NamedTuple):
     path: str
     ttl: int | None
     as_planned: bool
+    planned: int | None = None
 
 
 class Verdict(t.NamedTuple):
@@ -54,7 +55,8 @@ def judge(pings: t.Sequence[Ping], reached: t.Collection[str]) -> Verdict:
 
 def _failure(ping: Ping) -> str:
     if ping.path == "none":
-        return f"{ping.network}: {ping.source} gets no answer from {ping.target} ({ping.address})"
+        way = {None: "", 0: " over their own tunnel", 1: " through a relay"}.get(ping.planned, " through relays")
+        return f"{ping.network}: {ping.source} gets no answer from {ping.target} ({ping.address}){way}"
     return (
         f"{ping.network}: {ping.source} reaches {ping.target} ({ping.address}) {ping.path} with ttl {ping.ttl}, "
         "which is not the planned path"

@@ -61,7 +61,7 @@ def test_plan(run_module, outcomes, planned, hop_limit, path, as_planned):
     outcomes(_icmp.Reply(hop_limit, 1.0))
     target = {"address": "10.44.0.1", "hops": planned}
     (found,) = run_module(wg_ping, interface="wg0", targets=[target])["results"]
-    assert (found["path"], found["as_planned"]) == (path, as_planned)
+    assert (found["path"], found["as_planned"], found["planned_hops"]) == (path, as_planned, planned)
 
 
 def test_an_interface_that_is_not_there_is_no_failure(run_module, monkeypatch):

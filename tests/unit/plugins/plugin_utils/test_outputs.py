@@ -200,6 +200,14 @@ def test_the_verdict_shows_the_matrix():
     [
         (ping("a", "b", "none", None, False), ["wg0: a gets no answer from b (10.44.0.1)"]),
         (
+            ping("a", "b", "none", None, False)._replace(planned=0),
+            ["wg0: a gets no answer from b (10.44.0.1) over their own tunnel"],
+        ),
+        (
+            ping("a", "b", "none", None, False)._replace(planned=1),
+            ["wg0: a gets no answer from b (10.44.0.1) through a relay"],
+        ),
+        (
             ping("a", "b", "relayed", 63, False),
             ["wg0: a reaches b (10.44.0.1) relayed with ttl 63, which is not the planned path"],
         ),

@@ -41,17 +41,17 @@ def networks(draw, largest=60):
                 if rng.random() < 0.7
                 else f"[2001:db8::{number + 1:x}]:51820"
             )
-            host["behind_nat"] = rng.random() < 0.2
+            host[rng.choice(["behind_nat", "hole_punching"])] = rng.random() < 0.4
         if rng.random() < 0.4:
             host["site"] = rng.choice(SITES)
             if rng.random() < 0.5:
                 host["lan_endpoint"] = f"192.168.7.{number + 1}:51820"
         if rng.random() < 0.2:
             host["subnets"] = [f"172.20.{number}.0/24"] + ([f"fd99:{number:x}::/64"] if rng.random() < 0.5 else [])
-    publics = [name for name, host in hosts.items() if "endpoint" in host]
+    publics = [name for name, host in hosts.items() if "endpoint" in host and not host.get("hole_punching")]
     if not publics:
         publics = ["node0"]
-        hosts["node0"]["endpoint"] = "198.51.0.9:51820"
+        hosts["node0"].update(endpoint="198.51.0.9:51820", hole_punching=False)
     relays = rng.sample(publics, min(len(publics), draw(st.integers(1, 4))))
     for name in relays:
         hosts[name]["relay"] = True
@@ -82,11 +82,13 @@ def simulate(plan, hosts):
 
 
 def may_be_direct(one, other):
-    """The contract, for auto: one reaches the other's endpoint, or they share a site with a LAN endpoint."""
+    """The contract, for auto: one reaches the other's endpoint, or they share a site with a LAN endpoint. Who punches
+    holes is reached by those only whose endpoint it knows."""
     lan = (
         one.get("site") and one.get("site") == other.get("site") and ("lan_endpoint" in one or "lan_endpoint" in other)
     )
-    return "endpoint" in one or "endpoint" in other or bool(lan)
+    ends = [host for host in (one, other) if "endpoint" in host]
+    return bool(lan) or len(ends) == 2 or any(not host.get("hole_punching") for host in ends)
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -66,6 +66,15 @@ ONE_NODE = [
         {"behind_nat": True},
         "web: wireguard_behind_nat is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
     ),
+    (
+        {"hole_punching": True},
+        "web: wireguard_hole_punching is true, but others cannot reach it; write its wireguard_endpoint, such as vpn.example.net:51820",
+    ),
+    (
+        {"hole_punching": True, "endpoint": "web", "exit": True},
+        "web: wireguard_hole_punching is true, so that not everybody can reach it, but so is wireguard_exit; forward the port on "
+        "its router and write wireguard_behind_nat instead",
+    ),
     ({"relay": "perhaps"}, "web: wireguard_relay is 'perhaps', which is neither true nor false; write true or false"),
     ({"via": "nobody"}, "web: wireguard_via is 'nobody', which is no node of the network; the relays are relay1"),
     ({"via": "db"}, "web: wireguard_via is 'db', which is no relay; the relays are relay1"),
@@ -411,6 +420,7 @@ HOSTILE = [
         "site",
         "lan_endpoint",
         "behind_nat",
+        "hole_punching",
         "subnets",
         "exit",
         "exit_via",

@@ -206,6 +206,37 @@ def test_two_relays():
     ]
 
 
+def test_who_punches_holes_is_reached_by_those_whose_endpoint_it_knows():
+    behind = {"site": "home", "lan_endpoint": "192.168.1.2"}
+    hosts = {
+        "relay": RELAY,
+        "alice": {"endpoint": "198.51.100.7:7", "hole_punching": True},
+        "bob": {"endpoint": "198.51.100.8:8", "hole_punching": True},
+        "forwarded": {"endpoint": "198.51.100.9:9", "behind_nat": True},
+        "laptop": {},
+        "twin1": {"endpoint": "198.51.100.10:1", "hole_punching": True, **behind},
+        "twin2": {"endpoint": "198.51.100.10:2", "hole_punching": True, **behind, "lan_endpoint": "192.168.1.3"},
+    }
+    plan = plan_of(hosts)
+    paths = plan.networks[0].paths
+    alice, laptop = peers_of(plan, "alice"), peers_of(plan, "laptop")
+    assert list(alice) == ["bob", "forwarded", "relay", "twin1", "twin2"]
+    assert list(laptop) == ["forwarded", "relay"]
+    assert paths.homes == dict.fromkeys(["alice", "bob", "laptop", "twin1", "twin2"], "relay")
+    assert [paths.hops(paths.nodes["alice"], paths.nodes[other]) for other in ("bob", "laptop")] == [0, 1]
+    # Each end sends first, for it is that which opens its router for the other one.
+    assert alice["bob"]["endpoint"] == "198.51.100.8:8"
+    assert {peer["persistent_keepalive"] for peer in alice.values()} == {25}
+    assert peers_of(plan, "bob")["alice"]["persistent_keepalive"] == 25
+    assert peers_of(plan, "forwarded")["alice"]["persistent_keepalive"] == 25
+    assert peers_of(plan, "relay")["alice"]["persistent_keepalive"] == 0
+    assert peers_of(plan, "twin1")["twin2"]["endpoint"] == "192.168.1.3:51820"
+    # Among themselves they need no relay.
+    del hosts["laptop"]
+    assert plan_of(hosts).networks[0].paths.homes == {}
+    assert len(peers_of(plan_of({name: hosts[name] for name in ("alice", "bob")}, topology="mesh"), "alice")) == 1
+
+
 def test_nodes_of_one_site_peer_at_the_lan_endpoint():
     plan = plan_of(
         {
