@@ -13,7 +13,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _netns
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
@@ -21,6 +21,9 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import S
 
 # Arguments of all steps that go into one process; Linux allows at least 128 KiB with the environment (execve(2)).
 LONGEST_COMMAND = 100_000
+
+# What is done where the device is; all else is done in the host's own network namespace.
+AT_THE_DEVICE = ("ip", "wg", "peers", "try_write", "hook", "down_hook", "delete")
 
 SOCKETS = "/run/wireguard"
 SECONDS_TO_END = 2.0
@@ -38,17 +41,21 @@ class StepFailed(DeviceError):
 
 
 class Applier:
-    """Carries out steps for one device and its service, if it has one."""
+    """Carries out steps for one device, in its network namespace if it has one, and for its service likewise."""
 
-    def __init__(self, run_command: RunCommand, name: str, service: Service | None = None) -> None:
+    def __init__(
+        self, run_command: RunCommand, name: str, service: Service | None = None, netns: str | None = None
+    ) -> None:
         self._run_command = run_command
         self._name = name
         self._service = service
+        self._netns = netns
 
     def apply(self, steps: t.Iterable[Step]) -> None:
         """Do all steps in their order. Raises StepFailed at the first that fails; those after it are not done."""
         for tool, group in itertools.groupby(steps, key=lambda step: step.tool):
-            getattr(self, f"_{tool}")(list(group))
+            with _netns.entered(self._netns if tool in AT_THE_DEVICE else None):
+                getattr(self, f"_{tool}")(list(group))
 
     def _ip(self, steps: list[Step], *options: str) -> None:
         lines = "".join(" ".join(step.words) + "\n" for step in steps)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _netns
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
@@ -23,7 +23,8 @@ UNITS = "/etc/systemd/system"
 
 # A session is renewed after 120 seconds and refused after 180 (whitepaper, 6.1); 135 is the limit of upstream's
 # contrib/reresolve-dns. Nothing is looked up for a peer that answers, so that one that roamed is not reset.
-# wg repeats a failed look-up many times; here the next run does. A dead name waits beside the others, not before them.
+# Names are looked up in the host's own network, where the encrypted packets are, also if the interface is elsewhere;
+# and not by wg, which repeats a failed look-up many times. A dead name waits beside the others, not before them.
 SCRIPT = r"""#!/bin/bash
 # Made by wirefleet.wireguard.wg_interface: looks up again the names of {name}'s peers that do not answer.
 stale_seconds=135
@@ -38,14 +39,18 @@ while read -r key value; do
 done < <(sed -nE -e 's/^\s*(\[Peer\]).*/\1/Ip' \
     -e 's/^\s*(PublicKey)\s*=\s*([^[:space:]#]+).*/\1 \2/Ip' \
     -e 's/^\s*#\s*(EndpointName)\s*=\s*([^[:space:]#]+).*/\1 \2/Ip' {file})
-export WG_ENDPOINT_RESOLUTION_RETRIES=0
+look_up() {{
+    read -r address _ < <(getent ahosts "${{2%:*}}") || {{ echo "$2 does not resolve" >&2; return; }}
+    [[ $address != *:* ]] || address="[$address]"
+    {wg} set {name} peer "$1" endpoint "$address:${{2##*:}}"
+}}
 now=$(date +%s)
 while read -r peer handshake; do
     if [[ ${{names[$peer]}} ]] && ((now - handshake > stale_seconds)); then
-        wg set {name} peer "$peer" endpoint "${{names[$peer]}}" &
+        look_up "$peer" "${{names[$peer]}}" &
         ((++started % 16)) || wait
     fi
-done < <(wg show {name} latest-handshakes 2>/dev/null)
+done < <({wg} show {name} latest-handshakes 2>/dev/null)
 wait
 """
 SERVICE = """\
@@ -57,7 +62,7 @@ After=wg-quick@{unit}.service nss-lookup.target
 [Service]
 Type=oneshot
 ExecStart=/bin/bash {script}
-# What wg says of a name is kept, that the service ran, twice a minute, is not.
+# What is said of a name is kept, that the service ran, twice a minute, is not.
 SyslogLevel=notice
 LogLevelMax=notice
 """
@@ -85,15 +90,18 @@ class State(t.NamedTuple):
 
 
 class Timer:
-    """The timer of one interface, with systemd."""
+    """The timer of one interface, with systemd; ``netns`` is the network namespace that this is in, or None."""
 
-    def __init__(self, run_command: RunCommand, interface: str, config_file: str, units: str = UNITS) -> None:
+    def __init__(
+        self, run_command: RunCommand, interface: str, config_file: str, netns: str | None = None, units: str = UNITS
+    ) -> None:
         unit = f"wireguard-endpoints-{escaped(interface)}"
         script = f"{config_file[: -len('.conf')]}.endpoints"
         self.name = f"{unit}.timer"
         self._run_command = run_command
         self._link = f"{units}/timers.target.wants/{self.name}"
-        values = {"name": interface, "unit": escaped(interface), "file": config_file, "script": script}
+        wg = f"nsenter --net={_netns.DIRECTORY}/{netns} wg" if netns else "wg"
+        values = {"name": interface, "unit": escaped(interface), "file": config_file, "script": script, "wg": wg}
         self._texts = {
             script: SCRIPT.format(**values),
             f"{units}/{unit}.service": SERVICE.format(**values),

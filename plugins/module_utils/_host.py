@@ -74,6 +74,22 @@ def missing_tools(present: dict, kernel_wireguard: bool) -> list[str]:
     return [command for command, name in needed if not present[name]]
 
 
+TUN = "/dev/net/tun"
+
+
+def wireguard_go_lacks(is_installed: bool) -> list[str]:
+    """What keeps wireguard-go from making a device, with what to do about it. ``is_installed``: it is, or will be."""
+    lacks = [] if is_installed else ["the command 'wireguard-go' is missing: install wireguard-go"]
+    try:
+        os.close(os.open(TUN, os.O_RDWR))
+    except OSError as error:
+        lacks.append(
+            f"wireguard-go cannot open {TUN} ({error.strerror}): have the kernel's module 'tun', and give a container "
+            f"that device (docker and podman: --device {TUN})"
+        )
+    return lacks
+
+
 def init_system() -> str:
     """``systemd``, ``openrc`` or ``other``: what runs as init (sd_booted(3); OpenRC's own softlevel file)."""
     if os.path.isdir("/run/systemd/system"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
@@ -20,6 +21,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _endpoints,
     _files,
     _full_tunnel,
+    _netns,
     _resolver,
     _underlay,
     _unit,
@@ -28,13 +30,19 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._apply import Applier
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device, DeviceError, Peer, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step, difference, routes_of
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import kernel_has_wireguard
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import (
+    find,
+    kernel_has_wireguard,
+    wireguard_go_lacks,
+)
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
 
 DIRECTORY = "/etc/wireguard"
 JOURNALS = "/run"
 FILE_MODE = 0o600
 LOCK_SECONDS = 120
+AS_RECORDED = ""
+PUT_BACK = "all was put back as it was"
 
 
 class Plan(t.NamedTuple):
@@ -50,6 +58,11 @@ class Plan(t.NamedTuple):
         """All of them."""
         return self.prepare + self.live + self.finish + self.persist
 
+    @property
+    def has_hooks(self) -> bool:
+        """Whether hooks are among them."""
+        return any(step.tool in ("hook", "down_hook") for step in self.prepare + self.finish)
+
 
 class Now(t.NamedTuple):
     """What is there."""
@@ -63,23 +76,35 @@ class Now(t.NamedTuple):
     begun: Config | None  # what a killed run was about to make: its hooks may have run, or not
     dns: _resolver.Dns = ()  # name servers that the host was handed; not asked for if neither there nor wanted
     timer: _endpoints.State | None = None  # what looks up endpoints again; None: no systemd manages the interface
+    script: str | None = None  # what brings it up in a network namespace; None: there is none
 
 
 class Interface:
-    """An interface by its name, and what may be done to it."""
+    """An interface by its name, and what may be done to it.
+
+    ``netns`` is the network namespace that it is in, or shall be: None is the host's own, ``AS_RECORDED`` the one that
+    it was last put into.
+    """
 
     def __init__(
-        self, run_command: RunCommand, name: str, warn: t.Callable[[str], None], directory: str = DIRECTORY
+        self,
+        run_command: RunCommand,
+        name: str,
+        warn: t.Callable[[str], None],
+        directory: str = DIRECTORY,
+        netns: str | None = AS_RECORDED,
     ) -> None:
         self.name = name
         self.path = f"{directory}/{name}.conf"
+        self.script = _netns.script_of(self.path)
+        self.netns = _netns.recorded(self.path) if netns == AS_RECORDED else netns
         self._journal = f"{JOURNALS}/wg_interface-{name}.json"
         self._run_command = run_command
         self._warn = warn
         self._service = _unit.service(run_command, name)
         is_systemd = isinstance(self._service, _unit.Systemd)
-        self._timer = _endpoints.Timer(run_command, name, self.path) if is_systemd else None
-        self._applier = Applier(run_command, name, self._service)
+        self._timer = _endpoints.Timer(run_command, name, self.path, self.netns) if is_systemd else None
+        self._applier = Applier(run_command, name, self._service, self.netns)
 
     @contextlib.contextmanager
     def lock(self) -> t.Iterator[None]:
@@ -98,16 +123,51 @@ class Interface:
 
     # --- what is
 
+    def departure(self) -> Departure:
+        """How it leaves the place where it is, for being made here."""
+        there = self.elsewhere()
+        recorded = _netns.recorded(self.path)
+        if there is None and recorded not in (None, self.netns) and not self._is_in(self.netns):
+            there = self._in(recorded)  # what a killed run left of it
+        return Departure(there)
+
+    def _in(self, netns: str | None) -> Interface:
+        return Interface(self._run_command, self.name, self._warn, os.path.dirname(self.path), netns)
+
+    def elsewhere(self) -> Interface | None:
+        """The interface as it is, if it is in another network namespace than here."""
+        if self._is_in(self.netns):
+            return None
+        others = [netns for netns in (_netns.recorded(self.path), None) if netns != self.netns and self._is_in(netns)]
+        if not others:
+            return None
+        return self._in(others[0])
+
+    def _is_in(self, netns: str | None) -> bool:
+        if not _netns.exists(netns):
+            return False
+        with _netns.entered(netns), contextlib.suppress(OSError):
+            return socket.if_nametoindex(self.name) > 0
+        return False
+
+    def _device(self) -> Device | None:
+        if not _netns.exists(self.netns):
+            return None
+        with _netns.entered(self.netns):
+            return _device.read(self._run_command, self.name)
+
     def look(self, wants_policy: bool = False, wants_dns: bool = False) -> Now:
         """Read device, file and service, and what else there is or shall be."""
-        device = _device.read(self._run_command, self.name)
+        device = self._device()
         content = _files.read(self.path)
         text = None if content is None else content.decode("utf-8", "surrogateescape")
         config = self._parsed(self.path, text)
         policy = None
-        if wants_policy or (device and device.fwmark) or (config and config.fwmark):
+        # In a namespace a default route needs no rules, since the encrypted packets are outside.
+        if self.netns is None and (wants_policy or (device and device.fwmark) or (config and config.fwmark)):
             policy = _full_tunnel.read(self._run_command, self.name)
         begun = self._read_journal()
+        script = _files.read(self.script)
         has_dns = wants_dns or _resolver.dns_of(config) or _resolver.dns_of(begun)
         return Now(
             device,
@@ -117,8 +177,9 @@ class Interface:
             self._service.state() if self._service else None,
             policy,
             begun,
-            _resolver.read(self._run_command, self.name) if has_dns else (),
+            _resolver.read(self._run_command, self.name) if has_dns and self.netns is None else (),
             self._timer.read() if self._timer else None,
+            script.decode("utf-8", "surrogateescape") if script is not None else None,
         )
 
     def _parsed(self, path: str, text: str | None) -> Config | None:
@@ -136,6 +197,11 @@ class Interface:
             raise DeviceError(
                 f"{self.name} cannot come up at boot: this host has no service {self._service.name}; install the "
                 f"package that has it ({self._service.package}), or set enabled to false"
+            )
+        if self._service and self.netns and not self._service.can_redirect:
+            raise DeviceError(
+                f"{self.name} cannot come up at boot in the network namespace {self.netns}, since {self._service.name} "
+                f"knows no namespaces: set enabled to false, and have the host run '{self.script} up'"
             )
 
     # --- what shall be
@@ -233,6 +299,28 @@ class Interface:
             )
         return now.device.kind
 
+    def check_kind(self, kind: str, backend: str, packages_may_come: bool) -> None:
+        """Whether such a device can be made here; warns where it is wireguard-go's for lack of another.
+
+        Raises DeviceError if not; ``packages_may_come``: a command that is missing is no reason.
+        """
+        module = "the module 'wireguard' (in a container: on the machine that it runs on)"
+        if kind == "kernel" and backend == "kernel" and not kernel_has_wireguard(self._run_command):
+            raise DeviceError(
+                f"backend is kernel, but this kernel has no WireGuard: install or load {module}, or leave backend out"
+            )
+        if kind != "wireguard-go":
+            return
+        alone = "" if backend == kind else "this kernel has no WireGuard, and "
+        lacks = wireguard_go_lacks(packages_may_come or find(kind) is not None)
+        if lacks:
+            raise DeviceError(f"{self.name} cannot be made: {alone}{'; '.join(lacks)}; or install or load {module}")
+        if alone:
+            self._warn(
+                f"this kernel has no WireGuard, so wireguard-go serves {self.name}, which is slower and ends with its "
+                f"process; to have the kernel's, install or load {module}, and reboot"
+            )
+
     def _default_kind(self) -> str:
         return "kernel" if kernel_has_wireguard(self._run_command) else "wireguard-go"
 
@@ -244,16 +332,19 @@ class Interface:
         persist = []
         if now.file != text or not now.file_is_private:
             persist.append(Step("file", (self.path,), f"write {self.path}", text))
+        persist += self._script_steps(now, self.netns)
         persist += self.timer_steps(now, config)
         if not started:
             down = self.plan_down(now)
-            return down._replace(persist=down.persist + tuple(persist + self._unit_steps(now, enabled, active=None)))
+            return down._replace(
+                persist=down.persist + tuple(persist + self._unit_steps(now, self.netns, enabled, None))
+            )
         if now.device is None:
             created = self._plan_create(now, config, desired, kind)
             in_unit = any(step.tool == "unit" for step in created.prepare)
-            persist += self._unit_steps(now, enabled, active=None if in_unit else True)
+            persist += self._unit_steps(now, self.netns, enabled, active=None if in_unit else True)
             return created._replace(persist=tuple(persist))
-        persist += self._unit_steps(now, enabled, active=True)
+        persist += self._unit_steps(now, self.netns, enabled, active=True)
         live = self.live_steps(now, now.device, desired, config)
         down, up_before, up_after = self._hook_changes(now, config)
         finish = _resolver.steps(self.name, now.dns, _resolver.dns_of(config)) + up_after
@@ -261,21 +352,32 @@ class Interface:
 
     def _plan_create(self, now: Now, config: Config, desired: Device, kind: str) -> Plan:
         empty = Device(self.name, kind, False, 0, None, None, 0, 0, (), {}, frozenset())
-        prepare = _hooks(now.begun, self.name, "pre_down", "post_down") if now.begun else []
+        prepare = _netns.steps_to(self.netns)
+        prepare += _hooks(now.begun, self.name, "pre_down", "post_down") if now.begun else []
         prepare += _hooks(config, self.name, "pre_up")
         prepare += self._link_steps(now, kind)
         finish = _resolver.steps(self.name, now.dns, _resolver.dns_of(config)) + _hooks(config, self.name, "post_up")
         return Plan(tuple(prepare), tuple(self.live_steps(now, empty, desired, config)), tuple(finish))
 
     def _link_steps(self, now: Now, kind: str) -> list[Step]:
+        steps = [self._creation(now, kind)]
+        if self.netns and kind != "kernel":
+            # The daemon asks for the link by its name, where it was started itself, and then begins to answer.
+            steps.append(Step("command", ("wg", "show", self.name, "listen-port"), f"wait for {kind}"))
+        if self.netns:
+            words = ("ip", "link", "set", "dev", self.name, "netns", self.netns)
+            steps.append(Step("command", words, f"move {self.name} into network namespace {self.netns}"))
+        return steps
+
+    def _creation(self, now: Now, kind: str) -> Step:
         text = f"create {self.name} ({kind})"
         if kind == "kernel":
-            return [Step("command", ("ip", "link", "add", self.name, "type", "wireguard"), text)]
+            return Step("command", ("ip", "link", "add", self.name, "type", "wireguard"), text)
         if self._service and now.unit and now.unit.known:
             # In the unit's control group, where it outlives this session.
-            return [Step("unit", ("adopt", kind, self.name), f"{text} in {self._service.name}")]
+            return Step("unit", ("adopt", kind, self.name), f"{text} in {self._service.name}")
         # A session of its own: the hang-up of the terminal of this one would end it.
-        return [Step("command", ("setsid", kind, self.name), text)]
+        return Step("command", ("setsid", kind, self.name), text)
 
     def live_steps(self, now: Now, live: Device, desired: Device, config: Config | None) -> list[Step]:
         """What must be done to the device, and around it for a default route."""
@@ -311,11 +413,21 @@ class Interface:
         down = _hooks(old, self.name, "pre_down", "post_down")
         return down, _hooks(config, self.name, "pre_up"), _hooks(config, self.name, "post_up")
 
-    def _unit_steps(self, now: Now, enabled: bool, active: bool | None) -> list[Step]:
+    def _script_steps(self, now: Now, netns: str | None) -> list[Step]:
+        text = _netns.script(self.name, netns, self.path) if netns else None
+        if now.script == text:
+            return []
+        return [Step("file", (self.script, "755"), f"{'write' if text else 'remove'} {self.script}", text)]
+
+    def _unit_steps(self, now: Now, netns: str | None, enabled: bool, active: bool | None) -> list[Step]:
         if self._service is None or now.unit is None or not now.unit.known:
             return []
         steps = []
         unit = self._service.name
+        redirection = _unit.redirection(self.script) if netns else None
+        if now.unit.redirection != redirection:
+            text = f"have {unit} run {self.script if netns else 'wg-quick'}"
+            steps.append(Step("unit", ("redirect", redirection or ""), text))
         if now.unit.leftover:
             steps.append(Step("unit", ("clean",), f"remove what an interrupted run left in {unit}"))
         if active and not now.unit.active:
@@ -345,19 +457,21 @@ class Interface:
             prepare += _hooks(old, self.name, "pre_down")
             live.append(Step("delete", (), f"delete {self.name}"))
             finish += _hooks(old, self.name, "post_down")
-        elif now.begun:
+        elif now.begun and _netns.exists(self.netns):
             prepare += _hooks(now.begun, self.name, "pre_down", "post_down")
         if self._service and now.unit and (now.unit.active or now.unit.failed or now.unit.leftover):
             persist.append(Step("unit", ("stop",), f"stop {self._service.name}"))
+        persist += _netns.steps_from(self._run_command, self.name, self.netns)
         return Plan(tuple(prepare), tuple(live), tuple(finish), tuple(persist))
 
     def plan_absent(self, now: Now) -> Plan:
         """Take everything away."""
         plan = self.plan_down(now)
-        persist = list(plan.persist) + self._unit_steps(now, enabled=False, active=None)
+        persist = list(plan.persist) + self._unit_steps(now, None, enabled=False, active=None)
         if now.file is not None:
             persist.append(Step("file", (self.path,), f"remove {self.path}"))
         persist = self.timer_steps(now, Config()) + persist
+        persist += self._script_steps(now, None)
         return plan._replace(persist=tuple(persist))
 
     # --- its execution
@@ -373,14 +487,10 @@ class Interface:
             self._applier.apply(plan.finish + plan.persist)
             self._remove_journal()
         except BaseException as error:  # an interrupt, too
-            hooks_ran = any(step.tool in ("hook", "down_hook") for step in plan.prepare + plan.finish)
-            problems = self.put_back(now, config, hooks_ran)
+            problems = self.put_back(now, config, plan.has_hooks)
             if not isinstance(error, (DeviceError, OSError)):
                 raise
-            outcome = (
-                f"putting it back failed as well: {'; '.join(problems)}" if problems else "all was put back as it was"
-            )
-            raise DeviceError(f"{error}; {outcome}") from None
+            raise _failure(error, problems) from None
 
     def execute_down(self, plan: Plan, now: Now) -> None:
         """Carry out a plan of ``plan_down`` or ``plan_absent``. It is not undone: the next run goes on with it."""
@@ -393,7 +503,7 @@ class Interface:
         """The device must be as desired. Where the kernel took something along (the last IPv4 address of a link takes
         all its routes), it is put right once."""
         for attempt in (1, 2):
-            device = _device.read(self._run_command, self.name)
+            device = self._device()
             if device is None:
                 raise DeviceError(f"verification failed: {self.name} is gone")
             if desired.public_key and device.public_key != desired.public_key:
@@ -420,19 +530,23 @@ class Interface:
         """
         problems: list[str] = []
 
-        def attempt(steps: t.Iterable[Step]) -> None:
+        def attempt(steps: t.Iterable[Step], place: Interface = self) -> None:
             try:
-                self._applier.apply(steps)
+                place._applier.apply(steps)
             except (DeviceError, OSError) as error:
                 problems.append(str(error))
 
-        if hooks_ran:
+        if hooks_ran and _netns.exists(self.netns):
             attempt(_hooks(made, self.name, "pre_down", "post_down"))
+        stray = self.elsewhere()
+        if stray:  # made, and not moved yet
+            attempt([Step("delete", (), f"delete {self.name}")], stray)
         present = self.look(wants_policy=True, wants_dns=bool(made.dns))
         old = before.config or Config(table="off")
         if before.device is None:
             if present.device:
                 attempt(self.plan_down(present._replace(config=made._replace(pre_down=(), post_down=()))).live)
+            attempt(_netns.steps_from(self._run_command, self.name, self.netns))
         elif present.device is None:
             created = self._plan_create(present._replace(begun=None), old, before.device, before.device.kind)
             attempt(created.steps)
@@ -445,7 +559,11 @@ class Interface:
                 attempt(_hooks(before.config, self.name, "pre_up", "post_up"))
         if present.file != before.file:
             attempt([Step("file", (self.path,), f"restore {self.path}", before.file)])
+        if present.script != before.script:
+            attempt([Step("file", (self.script, "755"), f"restore {self.script}", before.script)])
         if self._service and before.unit and present.unit:
+            if present.unit.redirection != before.unit.redirection:
+                attempt([Step("unit", ("redirect", before.unit.redirection or ""), f"restore {self._service.name}")])
             if present.unit.active and not before.unit.active:
                 attempt([Step("unit", ("stop",), f"stop {self._service.name}")])
             if present.unit.enabled != before.unit.enabled:
@@ -459,6 +577,10 @@ class Interface:
 
     def put_back_later(self, before: Now) -> list[str]:
         """As ``put_back``, after a run that is over: what it made is what there is."""
+        there = self.elsewhere()
+        if there:
+            left = there.look(wants_policy=True)
+            there.execute_down(there.plan_down(left), left)
         present = self.look()
         made = present.config or Config()
         gone_or_come = (before.device is None) != (present.device is None)
@@ -476,6 +598,44 @@ class Interface:
 
     def _remove_journal(self) -> None:
         _files.remove(self._journal)
+
+
+class Departure:
+    """What precedes the making of an interface: it is taken down where it must not be, if it is there."""
+
+    def __init__(self, there: Interface | None) -> None:
+        self._there = there
+        self._before = there.look(wants_policy=True) if there else None
+        self.plan = there.plan_down(self._before) if there else Plan()
+
+    def then(self, now: Now) -> Now:
+        """What will be, as far as it matters for the making, when it is down."""
+        if self._there is None or now.unit is None:
+            return now
+        return now._replace(unit=now.unit._replace(active=False, failed=False, leftover=False))
+
+    @contextlib.contextmanager
+    def carried_out(self) -> t.Iterator[None]:
+        """It is down from now on; put back if it cannot be made where it shall be."""
+        if self._there is None:
+            yield
+            return
+        try:
+            self._there.execute_down(self.plan, self._before)
+            yield
+        except BaseException as error:  # an interrupt, too
+            problems = self._there.put_back(self._before, self._before.config or Config(), self.plan.has_hooks)
+            if not isinstance(error, (DeviceError, OSError)):
+                raise
+            raise _failure(error, problems) from None
+
+
+def _failure(error: Exception, problems: t.Sequence[str]) -> DeviceError:
+    """What went wrong, and what became of what was there."""
+    reason = str(error).removesuffix(f"; {PUT_BACK}")
+    return DeviceError(
+        f"{reason}; putting it back failed as well: {'; '.join(problems)}" if problems else f"{reason}; {PUT_BACK}"
+    )
 
 
 def _is_private(path: str) -> bool:

@@ -22,6 +22,7 @@ class UnitState(t.NamedTuple):
     active: bool  # was started
     failed: bool = False  # the last start or stop went wrong, and is remembered
     leftover: bool = False  # a killed run left something that must be removed
+    redirection: str | None = None  # what has the service run another script than wg-quick
 
 
 class Service(t.Protocol):
@@ -29,6 +30,7 @@ class Service(t.Protocol):
 
     name: str
     package: str  # what it is in, for people
+    can_redirect: bool  # whether it can run another script than wg-quick
 
     def state(self) -> UnitState:
         """What is."""
@@ -45,6 +47,9 @@ class Service(t.Protocol):
     def adopt(self, command: t.Sequence[str]) -> None:
         """Make it started by running ``command`` in the place of ``wg-quick up``."""
 
+    def redirect(self, redirection: str) -> None:
+        """Have it run what ``redirection()`` says, or wg-quick again if that is empty."""
+
     def clean(self) -> None:
         """Remove what a killed run left."""
 
@@ -60,6 +65,14 @@ def service(run_command: RunCommand, interface: str) -> Service | None:
     if init == "openrc" and find("rc-service"):
         return OpenRC(run_command, interface)
     return None
+
+
+def redirection(script: str) -> str:
+    """The drop-in that has a systemd unit run ``SCRIPT up`` and ``SCRIPT down``. Reloading would be wg-quick's."""
+    return (
+        "# Managed by Ansible (wirefleet.wireguard.wg_interface)\n[Service]\n"
+        f"ExecStart=\nExecStart=/bin/bash {script} up\nExecStop=\nExecStop=/bin/bash {script} down\nExecReload=\n"
+    )
 
 
 def _same_network_as_init() -> bool:
@@ -98,24 +111,33 @@ class Systemd:
     """
 
     package = "wireguard-tools"
+    can_redirect = True
 
-    def __init__(self, run_command: RunCommand, interface: str, runtime: str = "/run/systemd/system") -> None:
+    def __init__(
+        self,
+        run_command: RunCommand,
+        interface: str,
+        runtime: str = "/run/systemd/system",
+        settings: str = "/etc/systemd/system",
+    ) -> None:
         self.name = f"wg-quick@{interface}"
         self._run = _Runner(run_command)
-        self._directory = f"{runtime}/{self.name}.service.d"
-        self._drop_in = f"{self._directory}/zz-wirefleet-adopt.conf"
+        self._drop_in = f"{runtime}/{self.name}.service.d/zz-wirefleet-adopt.conf"
+        self._redirection = f"{settings}/{self.name}.service.d/wirefleet-netns.conf"
 
     def state(self) -> UnitState:
         """What is."""
         # An instance that never ran has no properties before somebody asks, but `show` loads it.
         out = self._run("systemctl", "show", self.name, "--property=LoadState,ActiveState,UnitFileState")
         values = dict(line.partition("=")[::2] for line in out.splitlines())
+        redirection = _files.read(self._redirection)
         return UnitState(
             known=values.get("LoadState") == "loaded",
             enabled=values.get("UnitFileState") == "enabled",
             active=values.get("ActiveState") == "active",
             failed=values.get("ActiveState") == "failed",
             leftover=os.path.exists(self._drop_in),
+            redirection=None if redirection is None else redirection.decode(errors="replace"),
         )
 
     def enable(self) -> None:
@@ -135,9 +157,7 @@ class Systemd:
         """Make it active by running ``command`` (a full path and words without a special meaning to systemd)."""
         if self.state().active:
             self.stop()
-        os.makedirs(self._directory, mode=0o755, exist_ok=True)
-        content = f"[Service]\nExecStart=\nExecStart={' '.join(command)}\n"
-        _files.write_atomically(self._drop_in, content.encode(), 0o644)
+        _write_drop_in(self._drop_in, f"[Service]\nExecStart=\nExecStart={' '.join(command)}\n")
         try:
             self._run("systemctl", "daemon-reload")
             # Else a few runs within seconds meet the limit of starts of a unit.
@@ -146,18 +166,38 @@ class Systemd:
         finally:
             self.clean()
 
+    def redirect(self, redirection: str) -> None:
+        """Write a drop-in, or remove it."""
+        if redirection:
+            _write_drop_in(self._redirection, redirection)
+        else:
+            _remove_drop_in(self._redirection)
+        self._run("systemctl", "daemon-reload")
+
     def clean(self) -> None:
         """Remove the drop-in."""
-        _files.remove(self._drop_in)
-        if os.path.isdir(self._directory) and not os.listdir(self._directory):
-            os.rmdir(self._directory)
+        _remove_drop_in(self._drop_in)
         self._run("systemctl", "daemon-reload")
+
+
+def _write_drop_in(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    _files.write_atomically(path, text.encode(), 0o644)
+
+
+def _remove_drop_in(path: str) -> None:
+    """With its folder, unless others have something there."""
+    _files.remove(path)
+    folder = os.path.dirname(path)
+    if os.path.isdir(folder) and not os.listdir(folder):
+        os.rmdir(folder)
 
 
 class OpenRC:
     """wg-quick.NAME, a link to the init script wg-quick of Alpine's wireguard-tools-openrc."""
 
     package = "wireguard-tools-openrc"
+    can_redirect = False
 
     def __init__(
         self, run_command: RunCommand, interface: str, scripts: str = "/etc/init.d", runlevels: str = "/etc/runlevels"
@@ -203,6 +243,9 @@ class OpenRC:
             )
         env = find("env") or "/usr/bin/env"
         self._run(env, f"RC_SVCNAME={self.name}", helper, self.name)
+
+    def redirect(self, redirection: str) -> None:
+        """Nothing is ever redirected."""
 
     def clean(self) -> None:
         """Nothing is ever left."""

@@ -17,6 +17,8 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import d
 
 # wg-quick(8), parse_options: the interface is the file's name, at most IFNAMSIZ - 1 characters.
 _INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
+# ip-netns(8) takes any file name; this one is also a word in a script.
+_NETNS = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,63}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _SCOPED_ADDRESS = re.compile(r"([0-9a-fA-F:.]+)(%[a-zA-Z0-9_=+.-]{1,15})?")
@@ -27,6 +29,13 @@ def interface(text: str) -> str:
     """The name of an interface."""
     if not _INTERFACE.fullmatch(text) or text in (".", ".."):
         raise ValueError(f"name is {text!r}: write at most 15 letters, digits and _=+.- such as wg0")
+    return text
+
+
+def netns(text: str) -> str:
+    """The name of a network namespace."""
+    if not _NETNS.fullmatch(text):
+        raise ValueError(f"netns is {text!r}: write at most 64 letters, digits and _.- such as vpn")
     return text
 
 

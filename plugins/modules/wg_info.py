@@ -76,6 +76,12 @@ interfaces:
       description: V(kernel), V(wireguard-go) or V(userspace) (another program). Null if there is no link.
       type: str
       sample: kernel
+    netns:
+      description:
+        - The network namespace into which M(wirefleet.wireguard.wg_interface) has put it. Null for the host's own.
+      type: str
+      sample: vpn
+      version_added: 0.2.0
     public_key:
       description: The interface's public key. Null if it has no key, or if C(wg) is missing.
       type: str
@@ -257,6 +263,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _firewall,
     _host,
     _names,
+    _netns,
     _sealing,
     _unit,
     _wg_quick,
@@ -296,6 +303,7 @@ def interface_report(name: str, device: _device.Device | None, unit: dict, now: 
         "name": name,
         "state": "up" if device and device.up else "down",
         "backend": device and device.kind,
+        "netns": _netns.recorded(path),
         "public_key": device and device.public_key,
         "listen_port": device and device.listen_port,
         "fwmark": device and device.fwmark,
@@ -311,13 +319,15 @@ def interfaces(module: AnsibleModule) -> list[dict]:
     """The reports of the interfaces that are wanted, or of all."""
     before, after = CONFIG_FILE.split("{}")
     configured = {path[len(before) : -len(after)] for path in glob.glob(CONFIG_FILE.format("*"))}
+    away = {name: netns for name in configured if (netns := _netns.recorded(CONFIG_FILE.format(name)))}
     wanted = module.params["interfaces"]
     devices = {}
     try:
-        for name in _device.names(module.run_command) if wanted != [] else []:
-            if wanted is None or name in wanted:
-                # wg also tells of userspace devices in other network namespaces: those cannot be read.
-                device = _device.read(module.run_command, name)
+        # wg also tells of userspace devices in other network namespaces: only those of our making can be read.
+        for name in away.keys() | _device.names(module.run_command) if wanted != [] else ():
+            if (wanted is None or name in wanted) and _netns.exists(away.get(name)):
+                with _netns.entered(away.get(name)):
+                    device = _device.read(module.run_command, name)
                 if device:
                     devices[name] = device
     except _device.DeviceError as error:

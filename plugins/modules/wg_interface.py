@@ -23,7 +23,7 @@ description:
   - Where systemd-networkd runs, and a default route goes through the interface, a file
     C(/etc/systemd/networkd.conf.d/70-wireguard-NAME.conf) has it leave the routing rules of others.
   - Where an init system manages the interface, the service C(wg-quick@NAME) (OpenRC C(wg-quick.NAME)) is started and
-    enabled. An interface in a network namespace other than the init system's has no service.
+    enabled. Where the module runs in another network namespace than the init system, there is no service.
 requirements:
   - wireguard-tools and iproute2 on the host
   - wireguard-go where the kernel has no WireGuard
@@ -67,6 +67,20 @@ options:
       - Firewall mark of outgoing encrypted packets, decimal or hexadecimal; V(off) for none.
       - If left out there is none, unless a default route needs one, as described for C(Table) in C(wg-quick(8\)).
     type: str
+  netns:
+    description:
+      - Name of a network namespace, as C(ip netns) has it, in which the interface is to be, with its addresses, routes
+        and hooks. Its UDP socket stays in the host's own namespace.
+      - If there is no such namespace it is created, with its loopback up, and removed with the interface, unless a
+        process or another link that is up is still in it.
+      - With O(table=auto) all routes are in the main table of the namespace, a default route too.
+      - At boot C(/etc/wireguard/NAME.netns) brings it up in the place of C(wg-quick), which knows no namespaces. Only
+        systemd can be told so; elsewhere set O(enabled=false), and run C(/etc/wireguard/NAME.netns up).
+      - An interface that is in another namespace, or in the host's own, is taken down and made anew. Its sessions are
+        lost by that.
+      - For O(state=absent) it is where to look as well, beside where this module has last put it.
+    type: str
+    version_added: 0.2.0
   mtu:
     description: MTU of the interface. If left out it is computed as C(wg-quick) does, from the way to the endpoints.
     type: int
@@ -78,7 +92,8 @@ options:
     default: auto
   dns:
     description:
-      - Addresses of name servers to use while the interface is up. Needs resolvconf, openresolv or systemd-resolved.
+      - Addresses of name servers to use while the interface is up. Needs resolvconf, openresolv or systemd-resolved,
+        which know no namespaces, so it excludes O(netns).
       - Name servers that somebody took away come back with the next run.
     type: list
     elements: str
@@ -232,6 +247,18 @@ EXAMPLES = r"""
         allowed_ips: [0.0.0.0/0, "::/0"]
         persistent_keepalive: 25
 
+- name: Everything of one network namespace through the server, and nothing of the host
+  wirefleet.wireguard.wg_interface:
+    name: wg0
+    netns: vpn
+    addresses: [10.44.0.2/32, fd44::2/128]
+    peers:
+      - name: server
+        public_key: 3bfbQbb5LT7oT5eMYBpvnvZJyO3FOYUbTNLQFhSTbSM=
+        endpoint: 198.51.100.1:51820
+        allowed_ips: [0.0.0.0/0, "::/0"]
+        persistent_keepalive: 25
+
 - name: Gone, but for the key
   wirefleet.wireguard.wg_interface:
     name: wg0
@@ -255,7 +282,9 @@ steps:
     - add route 10.44.0.0/24
     - write /etc/wireguard/wg0.conf
 device:
-  description: What implements the interface. V(userspace) is a program other than wireguard-go; null if it is not up.
+  description:
+    - What implements the interface. V(userspace) is a program other than wireguard-go; null if it is not up.
+    - An interface that is made with wireguard-go for lack of a kernel with WireGuard is a warning too.
   type: str
   returned: always
   sample: kernel
@@ -274,7 +303,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_tunnel, _resolver, _show, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface, Now
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import AS_RECORDED, Interface, Now
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import (
     KeyFile,
     clamped,
@@ -293,12 +322,19 @@ def wanted(params: dict[str, t.Any], check_mode: bool = False) -> Config:
         _values.number("listen_port", params["listen_port"], 1, 65535)
     if params["mtu"] is not None:
         _values.number("mtu", params["mtu"], 576, 65535)
+    if params["netns"] and params["dns"]:
+        raise ValueError(
+            "dns is set, but name servers of a network namespace are a file: write 'nameserver ADDRESS' into "
+            f"/etc/netns/{params['netns']}/resolv.conf, which 'ip netns exec' uses, and leave dns out"
+        )
+    table = _values.table(params["table"])
     return Config(
         addresses=_values.addresses("addresses", params["addresses"]),
         listen_port=params["listen_port"],
         fwmark=None if params["fwmark"] is None else _values.fwmark(params["fwmark"]),
         mtu=params["mtu"],
-        table=_values.table(params["table"]),
+        # In a namespace nothing has to go past the tunnel: a default route is a route like others.
+        table="main" if params["netns"] and table == "auto" else table,
         dns=tuple(map(_values.dns, params["dns"])),
         dns_search=tuple(map(_values.domain, params["dns_search"])),
         peers=tuple(wanted_peer(options, check_mode) for options in params["peers"]),
@@ -419,7 +455,8 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
             _full_tunnel.check()
             if leak := _resolver.leak(config):
                 module.warn(leak)
-    now = interface.look(wants_policy, bool(config.dns))
+    departure = interface.departure()
+    now = departure.then(interface.look(wants_policy, bool(config.dns)))
     if params["keep_preshared_keys"]:
         config = with_kept_keys(config, now)
     if params["enabled"] and not module.check_mode:
@@ -429,24 +466,32 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
     check_own_key(config.peers, public_key)
     config, push = interface.addressed(interface.complete(config, now), now)
     desired = interface.desired(config, push, now, public_key)
+    if interface.netns:
+        # Unlike wg-quick, what brings it up at boot does not compute it.
+        config = config._replace(mtu=desired.mtu)
     kind = interface.kind_for(params["backend"] if params["started"] else "auto", now)
+    if params["started"] and now.device is None:
+        interface.check_kind(kind, params["backend"], packages_may_come=module.check_mode)
     plan = interface.plan_present(now, config, desired, kind, params["started"], params["enabled"])
-    if plan.steps and not module.check_mode:
-        if params["started"]:
-            interface.execute(plan, now, config, desired)
-        else:
-            interface.execute_down(plan, now)
+    steps = departure.plan.steps + plan.steps
+    if steps and not module.check_mode:
+        with departure.carried_out():
+            if params["started"]:
+                interface.execute(plan, now, config, desired)
+            else:
+                interface.execute_down(plan, now)
     return {
-        "changed": bool(plan.steps),
+        "changed": bool(steps),
         "public_key": public_key,
         "device": kind if params["started"] else None,
-        "steps": [step.text for step in plan.steps],
-        **({"diff": _show.difference(interface, now, config, desired, plan.steps)} if module._diff else {}),
+        "steps": [step.text for step in steps],
+        **({"diff": _show.difference(interface, now, config, desired, steps)} if module._diff else {}),
     }
 
 
 def ensure_absent(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
     """state=absent; returns the result."""
+    interface = interface.elsewhere() or interface
     now = interface.look(wants_policy=True)
     plan = interface.plan_absent(now)
     if plan.steps and not module.check_mode:
@@ -478,6 +523,7 @@ def argument_spec() -> dict[str, t.Any]:
         "addresses": texts,
         "listen_port": {"type": "int"},
         "fwmark": {"type": "str"},
+        "netns": {"type": "str"},
         "mtu": {"type": "int"},
         "table": {"type": "str", "default": "auto"},
         "dns": texts,
@@ -498,7 +544,10 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         name = _values.interface(module.params["name"])
-        interface = Interface(module.run_command, name, module.warn)
+        netns = _values.netns(module.params["netns"]) if module.params["netns"] else None
+        if module.params["state"] == "absent":
+            netns = netns or AS_RECORDED
+        interface = Interface(module.run_command, name, module.warn, netns=netns)
         ensure = ensure_present if module.params["state"] == "present" else ensure_absent
         with while_armed(module), contextlib.nullcontext() if module.check_mode else interface.lock():
             result = ensure(module, interface)

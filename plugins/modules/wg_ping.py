@@ -17,7 +17,9 @@ author:
   - wirefleet contributors (@wirefleet)
 options:
   interface:
-    description: Name of the interface. Requests leave by it, and only answers that arrive on it count.
+    description:
+      - Name of the interface. Requests leave by it, and only answers that arrive on it count.
+      - One that M(wirefleet.wireguard.wg_interface) has put into a network namespace is found there.
     type: str
     required: true
   targets:
@@ -122,7 +124,10 @@ results:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _icmp
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _icmp, _netns
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
+
+CONFIG_FILE = "/etc/wireguard/{}.conf"
 
 
 def report(target: dict, outcome: _icmp.Reply | str) -> dict:
@@ -169,9 +174,12 @@ def main() -> None:
             module.fail_json(msg=f"{name} is {params[name]}: write a number of seconds above 0")
     addresses = [target["address"] for target in params["targets"]]
     try:
-        outcomes = _icmp.ping(addresses, params["interface"], params["timeout"], params["interval"])
+        with _netns.entered(_netns.recorded(CONFIG_FILE.format(params["interface"]))):
+            outcomes = _icmp.ping(addresses, params["interface"], params["timeout"], params["interval"])
     except ValueError as error:
         module.fail_json(msg=f"targets: {error}")
+    except DeviceError as error:
+        module.fail_json(msg=str(error))
     except PermissionError:
         module.fail_json(msg="raw sockets are not permitted: run as root (become: true), with the capability NET_RAW")
     module.exit_json(changed=False, results=[report(*pair) for pair in zip(params["targets"], outcomes)])

@@ -112,7 +112,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys, _rotation, _values
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys, _netns, _rotation, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._apply import Applier
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
@@ -191,11 +191,12 @@ def main() -> None:
     try:
         interface = Interface(module.run_command, _values.interface(module.params["interface"]), module.warn)
         successors = wanted(module.params)
-        with contextlib.nullcontext() if module.check_mode else interface.lock():
-            result = run(module, interface, successors)
-        if not module.check_mode:
-            # Not under the lock, which the process would inherit.
-            _rotation.Follower(module.run_command, interface, successors).detach(module.params["follow"])
+        with _netns.entered(interface.netns):
+            with contextlib.nullcontext() if module.check_mode else interface.lock():
+                result = run(module, interface, successors)
+            if not module.check_mode:
+                # Not under the lock, which the process would inherit.
+                _rotation.Follower(module.run_command, interface, successors).detach(module.params["follow"])
     except (ValueError, DeviceError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

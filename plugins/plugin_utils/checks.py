@@ -24,6 +24,7 @@ def check_nodes(network: Network, nodes: t.Sequence[Node], faults: Faults) -> No
     _check_addresses(network, nodes, faults)
     _check_unique(nodes, faults)
     _check_roles(nodes, faults)
+    _check_namespaces(nodes, faults)
     _check_subnets(network, nodes, faults)
 
 
@@ -214,6 +215,34 @@ def _check_roles(nodes: t.Sequence[Node], faults: Faults) -> None:
                 f"is {values.shown(node.via)}, but its exit is the relay {node.exit_via}, and a node has one home "
                 f"relay; write wireguard_via: {node.exit_via}, or leave it out",
             )
+
+
+def _check_namespaces(nodes: t.Sequence[Node], faults: Faults) -> None:
+    """Forwarding and name servers are of the host's own namespace, where such a node has no interface."""
+    for node in nodes:
+        netns = node.settings.get("netns")
+        for variable, value, instead in (
+            ("wireguard_relay", node.relay, "make another node the relay"),
+            ("wireguard_exit", node.exit, "make another node the exit"),
+            ("wireguard_subnets", node.subnets, "let another node of that LAN route it"),
+            (
+                "wireguard_kill_switch",
+                node.kill_switch,
+                "leave it out: what is in the namespace has no other way than the tunnel",
+            ),
+            (
+                "wireguard_dns",
+                node.settings.get("dns"),
+                f"write 'nameserver ADDRESS' into /etc/netns/{netns}/resolv.conf on the host, and set it to []",
+            ),
+        ):
+            if netns and value:
+                faults.add(
+                    node.name,
+                    "wireguard_netns",
+                    f"is {netns}, but {variable} is set, which needs the interface in the host's own namespace; "
+                    f"{instead}, or leave wireguard_netns out",
+                )
 
 
 def _choice(what: str, able: t.Iterable[str], but: Node) -> str:

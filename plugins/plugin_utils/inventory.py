@@ -65,6 +65,7 @@ _PER_NODE: dict[str, tuple[Reader, t.Any]] = {
     "kill_switch_allowed": (values.several(values.prefix), ()),
     "public_key": (values.public_key, None),
     "private_key_file": (values.path, None),
+    "netns": (values.netns, None),
     "external": (values.boolean, False),
     "state": (values.state, "present"),
 }
@@ -124,8 +125,8 @@ class Node:
     """An inventory host in one network.
 
     ``endpoint`` and ``lan_endpoint`` are complete, with their port. ``addresses`` are the explicit ones until
-    :mod:`addresses` has added the allocated ones. ``settings`` is what only the node's own interface needs: mtu,
-    fwmark, table, dns and hooks. ``pinned`` says that the inventory states the key.
+    :mod:`addresses` has added the allocated ones. ``settings`` is what only the node's own interface needs: netns,
+    mtu, fwmark, table, dns and hooks. ``pinned`` says that the inventory states the key.
     ``from_registry`` marks a node that this inventory does not show.
     """
 
@@ -352,7 +353,7 @@ class _NodeReader:
             listen_port = setting("port")
         own_settings = {
             name: setting(name)
-            for name in ("mtu", "fwmark", "table", "dns", "pre_up", "post_up", "pre_down", "post_down")
+            for name in ("netns", "mtu", "fwmark", "table", "dns", "pre_up", "post_up", "pre_down", "post_down")
         }
         # A kill switch knows WireGuard's own packets by a mark that must be known beforehand: wg-quick's first choice.
         if setting("kill_switch"):

@@ -49,6 +49,8 @@ def _settings(node: Node) -> dict[str, t.Any]:
 def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
     """The node's file as the host will have it, but for the private key."""
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in _settings(node).items()}
+    netns = settings.pop("netns")
+    place = f", in the network namespace {netns}" if netns else ""
     peers = [
         _wg_quick.PeerSection(
             public_key=peer["public_key"] or key_to_come(peer["name"]),
@@ -66,7 +68,7 @@ def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
         peers=tuple(peers),
         **settings,
     )
-    return _wg_quick.render(config, header=f"# {node.name} in {planned.network.name}\n")
+    return _wg_quick.render(config, header=f"# {node.name} in {planned.network.name}{place}\n")
 
 
 def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:
@@ -128,8 +130,8 @@ def host_slice(
 
     ``interfaces`` are options of wg_interface, ``sysctl`` [{interface, name, value}], ``firewall`` options of
     wg_firewall, ``names`` [{network, interface, digest}] with no digest where it is to have none, ``ping``
-    [{network, interface, targets}], and ``leaving`` [{network, interface, private_key_file}] of the networks in which
-    it is absent.
+    [{network, interface, targets}], and ``leaving`` [{network, interface, private_key_file, netns}] of the networks in
+    which it is absent.
     """
     present = [(planned, node) for planned, node in parts if not node.absent]
     return {
@@ -157,6 +159,7 @@ def host_slice(
                 "network": planned.network.name,
                 "interface": node.interface,
                 "private_key_file": node.private_key_file,
+                "netns": node.settings["netns"],
             }
             for planned, node in parts
             if node.absent

@@ -136,6 +136,14 @@ def interface(value: object) -> str:
     raise ValueError("is no interface name; write at most 15 letters, digits and _=+.- such as wg0")
 
 
+def netns(value: object) -> str:
+    """The name of a network namespace."""
+    name = _text(value, "the name of a network namespace such as vpn")
+    with contextlib.suppress(ValueError):
+        return _values.netns(name)
+    raise ValueError("is no name of a network namespace; write at most 64 letters, digits and _.- such as vpn")
+
+
 def node_name(value: object) -> str:
     """The name of an inventory host: it becomes a folder of the plan and a comment in configuration files."""
     name = _text(value, "the name of an inventory host")

@@ -24,7 +24,7 @@ from unittest import mock
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _apply, _files, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _apply, _files, _netns, _unit
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_interface
 
 KEYS = [subprocess.run(["wg", "genkey"], capture_output=True, text=True, check=True).stdout for _number in range(4)]
@@ -34,7 +34,7 @@ PEERS = [
 ]
 HOOK_LOG = "/run/hooks-of-every-step"
 # The files whose content is part of the state. Hooks are written as they mostly are: up fails if it is up already.
-FILES = ("/etc/wireguard/wg0.conf", HOOK_LOG)
+FILES = ("/etc/wireguard/wg0.conf", "/etc/wireguard/wg0.netns", HOOK_LOG)
 
 
 def hooks(word):
@@ -70,7 +70,15 @@ FULL = {
     "peers": [{"public_key": PEERS[0], "allowed_ips": ["0.0.0.0/0", "::/0"], "endpoint": "198.51.100.1:9"}],
 }
 STOPPED = {**SMALL, "started": False}
-STATES = {"nothing": ABSENT, "small": SMALL, "other": OTHER, "full tunnel": FULL, "stopped": STOPPED}
+NAMESPACE = {**FULL, "netns": "vpn", **hooks("namespace")}
+STATES = {
+    "nothing": ABSENT,
+    "small": SMALL,
+    "other": OTHER,
+    "full tunnel": FULL,
+    "stopped": STOPPED,
+    "in a namespace": NAMESPACE,
+}
 # Each is gone both ways.
 WAYS = (
     ("nothing", "small"),
@@ -79,6 +87,8 @@ WAYS = (
     ("full tunnel", "small"),
     ("full tunnel", "nothing"),
     ("small", "stopped"),
+    ("nothing", "in a namespace"),
+    ("full tunnel", "in a namespace"),
 )
 # What takes an interface away is not undone when it fails: the next run goes on with it.
 NOT_UNDONE = ("nothing", "stopped")
@@ -167,8 +177,8 @@ def output(*argv, **options):
     return subprocess.run(argv, capture_output=True, text=True, check=False, **options).stdout
 
 
-def state():
-    """All that a run may change. A port that the kernel chose is not the same every time, so it has no part in it."""
+def network():
+    """What a run may change where this process is, but for a port, which is not the same when the kernel chooses it."""
     dump = sorted(line.split("\t") for line in output("wg", "show", "wg0", "dump").splitlines())
     peers = [[*line[:4], *line[7:]] for line in dump if len(line) == 8]
     found = {"device": [[*line[:2], line[3]] for line in dump if len(line) == 4], "peers": peers}
@@ -194,6 +204,16 @@ def state():
         found[f"routes {family}"] = sorted(json.dumps(route) for route in routes if route.get("protocol") != "kernel")
     # By table, since they are listed in the order in which they were made.
     found["nft"] = sorted(output("nft", "list", "ruleset").split("table "))
+    return found
+
+
+def state():
+    """All that a run may change, in the host's own network namespace and in another."""
+    found = network()
+    found["namespace"] = _netns.exists("vpn")
+    if found["namespace"]:
+        with _netns.entered("vpn"):
+            found |= {f"{what} in the namespace": value for what, value in network().items()}
     if os.path.isdir("/run/systemd/system"):
         found["unit"] = output("systemctl", "show", "wg-quick@wg0", "--property=ActiveState,UnitFileState")
         found["drop-ins"] = [files for _path, _folders, files in os.walk("/run/systemd/system") if files]
@@ -210,7 +230,7 @@ def state():
 
 
 def expect(scenario, what, wanted, found):
-    wrong = {key: (wanted[key], found[key]) for key in wanted if wanted[key] != found[key]}
+    wrong = {key: (wanted[key], found.get(key)) for key in wanted if wanted[key] != found.get(key)}
     if wrong:
         sys.exit(f"{scenario}, {what}: expected and found differ: {json.dumps(wrong, indent=1)}")
 

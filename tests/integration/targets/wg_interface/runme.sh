@@ -7,5 +7,6 @@
 . ../setup_box/box.sh
 
 ansible-playbook -i localhost, -c local test.yml "$@"
+ansible-playbook -i localhost, -c local netns.yml "$@"
 python every_step.py
 python zero_loss.py

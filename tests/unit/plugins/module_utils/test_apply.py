@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _apply
@@ -55,6 +57,26 @@ def test_neighbours_of_one_tool_go_into_one_process(host):
         (["ip", "-batch", "-"], "link set up dev wg0\nroute add 10.0.0.0/8 dev wg0\n"),
         (["ip", "-6", "-batch", "-"], "rule add table 7\n"),
     ]
+
+
+def test_the_device_is_in_its_namespace_and_all_else_outside(host, monkeypatch):
+    where = []
+
+    @contextlib.contextmanager
+    def entered(netns):
+        where.append(netns)
+        yield
+
+    monkeypatch.setattr(_apply._netns, "entered", entered)
+    steps = [
+        Step("command", ("ip", "link", "add", "wg0"), "create"),
+        Step("wg", ("listen-port", "1"), "port"),
+        Step("hook", ("true",), "hook"),
+        Step("command", ("true",), "outside"),
+    ]
+    Applier(host.run, "wg0", netns="vpn").apply(steps)
+    Applier(host.run, "wg0").apply(steps[1:2])
+    assert where == [None, "vpn", "vpn", None, None]
 
 
 def test_nothing_to_say_is_no_process(host):

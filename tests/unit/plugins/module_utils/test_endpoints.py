@@ -45,7 +45,7 @@ def timer(tmp_path):
     def run_command(argv):
         return (0 if active else 3), "", ""
 
-    timer = Timer(run_command, "wg0", f"{tmp_path}/wg0.conf", str(tmp_path))
+    timer = Timer(run_command, "wg0", f"{tmp_path}/wg0.conf", units=str(tmp_path))
     timer.active = active
     return timer
 

@@ -92,6 +92,21 @@ def test_what_a_killed_run_left_is_seen_and_removed_but_nothing_else(tmp_path):
     assert os.listdir(directory) == ["mine.conf"]
 
 
+def test_systemd_runs_another_script_in_the_place_of_wg_quick(tmp_path):
+    manager = Manager(show=(0, "LoadState=loaded\n", ""))
+    service = Systemd(manager, "wg0", str(tmp_path / "run"), str(tmp_path / "etc"))
+    assert service.state().redirection is None
+    wanted = _unit.redirection("/etc/wireguard/wg0.netns")
+    service.redirect(wanted)
+    assert (tmp_path / "etc/wg-quick@wg0.service.d/wirefleet-netns.conf").read_text() == wanted
+    assert "\nExecStart=\nExecStart=/bin/bash /etc/wireguard/wg0.netns up\nExecStop=\n" in wanted
+    assert service.state().redirection == wanted
+    service.redirect("")
+    assert service.state().redirection is None
+    assert os.listdir(tmp_path / "etc") == []
+    assert manager.calls.count("systemctl daemon-reload") == 2
+
+
 @pytest.fixture
 def openrc(tmp_path):
     """A host with OpenRC and Alpine's wireguard-tools-openrc."""

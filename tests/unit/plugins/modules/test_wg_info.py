@@ -70,6 +70,7 @@ def test_an_interface(run_module, host):
         "name": "wg0",
         "state": "up",
         "backend": "kernel",
+        "netns": None,
         "public_key": PUBLIC,
         "listen_port": 51820,
         "fwmark": 0,

@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _interface, _underlay, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _host, _interface, _underlay, _unit
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_interface
 
@@ -27,7 +27,7 @@ def fresh_host(monkeypatch, tmp_path):
         if hasattr(module, "find"):
             monkeypatch.setattr(module, "find", lambda command: None)
     monkeypatch.setattr(_interface, "DIRECTORY", str(tmp_path))
-    monkeypatch.setattr(_interface.Interface.__init__, "__defaults__", (str(tmp_path),))
+    monkeypatch.setattr(_interface.Interface.__init__, "__defaults__", (str(tmp_path), ""))
     monkeypatch.setattr(_interface, "kernel_has_wireguard", lambda run_command: True)
     monkeypatch.setattr(_unit, "init_system", lambda: "other")
     monkeypatch.setattr(_underlay, "mtu", lambda *arguments: 1420)
@@ -116,7 +116,9 @@ def test_refuses_what_cannot_be_right(run_module, fresh_host, options, message):
 
 def test_options_in_normal_form():
     params = {option: [] for option in ("dns", "dns_search", *wg_interface.HOOKS)}
-    params.update(name="wg0", listen_port=None, mtu=None, fwmark="False", table="OFF", addresses=["10.44.0.1"])
+    params.update(
+        name="wg0", netns=None, listen_port=None, mtu=None, fwmark="False", table="OFF", addresses=["10.44.0.1"]
+    )
     params["peers"] = [
         {
             "name": "",
@@ -158,6 +160,61 @@ def test_kept_preshared_keys_are_those_of_the_device():
 
     assert kept(PeerSection(ALICE), PeerSection(BOB), PeerSection(PRIVATE)) == [live, written, None]
     assert kept(PeerSection(ALICE, preshared_key=new)) == [new]
+
+
+@pytest.fixture
+def container(monkeypatch, tmp_path):
+    """A container whose kernel has no WireGuard; without wireguard-go, and without the device that this needs."""
+    monkeypatch.setattr(_interface, "kernel_has_wireguard", lambda run_command: False)
+    monkeypatch.setattr(_host, "TUN", str(tmp_path / "tun"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend", "message"),
+    [
+        (
+            "wireguard-go",
+            "auto",
+            "wg0 cannot be made: this kernel has no WireGuard, and the command 'wireguard-go' is missing",
+        ),
+        (
+            "wireguard-go",
+            "wireguard-go",
+            "wg0 cannot be made: the command 'wireguard-go' is missing: install wireguard-go;",
+        ),
+        (
+            "wireguard-go",
+            "auto",
+            r"wireguard-go cannot open \S+/tun \(No such file or directory\): .* or install or load the",
+        ),
+        ("kernel", "kernel", "backend is kernel, but this kernel has no WireGuard: install or load the module"),
+    ],
+)
+def test_a_device_that_cannot_be_made_is_an_error_before_anything_changes(container, kind, backend, message):
+    interface = _interface.Interface(None, "wg0", pytest.fail)
+    with pytest.raises(_device.DeviceError, match=message):
+        interface.check_kind(kind, backend, packages_may_come=False)
+
+
+def test_check_mode_knows_that_packages_may_come_but_no_devices(container):
+    interface = _interface.Interface(None, "wg0", lambda message: None)
+    with pytest.raises(_device.DeviceError, match="this kernel has no WireGuard, and wireguard-go cannot open"):
+        interface.check_kind("wireguard-go", "auto", packages_may_come=True)
+    (container / "tun").write_text("")
+    interface.check_kind("wireguard-go", "auto", packages_may_come=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend", "warned"),
+    [("wireguard-go", "auto", 1), ("wireguard-go", "wireguard-go", 0), ("kernel", "auto", 0)],
+)
+def test_the_fallback_to_userspace_is_said_aloud(container, kind, backend, warned):
+    (container / "tun").write_text("")
+    warnings = []
+    _interface.Interface(None, "wg0", warnings.append).check_kind(kind, backend, packages_may_come=True)
+    assert len(warnings) == warned
+    assert all(text.startswith("this kernel has no WireGuard, so wireguard-go serves wg0") for text in warnings)
 
 
 def addressed(monkeypatch, wanted, in_file=(), live=None, names=None):

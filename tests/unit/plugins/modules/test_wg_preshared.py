@@ -28,7 +28,7 @@ def host(monkeypatch, tmp_path, run_module):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         monkeypatch.setattr(wg_preshared, "PENDING", f"{folder}/pending-{{}}")
-        monkeypatch.setattr(_interface.Interface.__init__, "__defaults__", (str(folder),))
+        monkeypatch.setattr(_interface.Interface.__init__, "__defaults__", (str(folder), ""))
         if not (folder / "key").exists():
             (folder / "key").write_text(generate_private_key())
         return run_module(wg_preshared, interface="wg0", private_key_file=str(folder / "key"), **options)

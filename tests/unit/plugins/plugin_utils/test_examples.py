@@ -15,7 +15,7 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.picture import
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
-PAGE_OF = {"smallest": "README.md"}
+PAGE_OF = {"smallest": "README.md", "namespace": "docs/namespaces.md"}
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.yml"))
 
 

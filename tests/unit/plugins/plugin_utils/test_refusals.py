@@ -197,6 +197,20 @@ ONE_NODE = [
         {"dns": "10.44.0.300"},
         "web: wireguard_dns is '10.44.0.300', which is no DNS server's address and no search domain; write one such as 10.44.0.1",
     ),
+    (
+        {"netns": "../host"},
+        "web: wireguard_netns is '../host', which is no name of a network namespace; write at most 64 letters, digits and _.- such as vpn",
+    ),
+    (
+        {"netns": "vpn", "subnets": "192.168.1.0/24"},
+        "web: wireguard_netns is vpn, but wireguard_subnets is set, which needs the interface in the host's own namespace; "
+        "let another node of that LAN route it, or leave wireguard_netns out",
+    ),
+    (
+        {"netns": "vpn", "dns": "10.44.0.1"},
+        "web: wireguard_netns is vpn, but wireguard_dns is set, which needs the interface in the host's own namespace; "
+        "write 'nameserver ADDRESS' into /etc/netns/vpn/resolv.conf on the host, and set it to [], or leave wireguard_netns out",
+    ),
     ({"state": "gone"}, "web: wireguard_state is 'gone', which is no state; write present or absent"),
     (
         {"adress": "10.44.0.9"},
@@ -286,6 +300,22 @@ def test_a_kill_switch_that_the_tunnel_cannot_come_up_behind():
     ]
     assert plan_of({"server": server, "a": {**client, "kill_switch_allowed": "192.168.1.1/32"}})
     assert plan_of({"server": {**server, "endpoint": "198.51.100.1"}, "a": client})
+
+
+def test_what_forwards_or_guards_a_host_is_not_in_a_namespace():
+    hosts = {
+        "relay": {**RELAY, "exit": True, "netns": "vpn"},
+        "a": {"exit_via": "relay", "kill_switch": True, "overrides": {"wg0": {"netns": "vpn"}}},
+    }
+    own = "which needs the interface in the host's own namespace"
+    assert faults_of(hosts) == [
+        f"a: wireguard_netns is vpn, but wireguard_kill_switch is set, {own}; leave it out: what is in the namespace has "
+        "no other way than the tunnel, or leave wireguard_netns out",
+        f"relay: wireguard_netns is vpn, but wireguard_exit is set, {own}; make another node the exit, "
+        "or leave wireguard_netns out",
+        f"relay: wireguard_netns is vpn, but wireguard_relay is set, {own}; make another node the relay, "
+        "or leave wireguard_netns out",
+    ]
 
 
 def test_an_exit_that_cannot_be_the_nodes_own():

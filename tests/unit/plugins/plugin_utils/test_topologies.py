@@ -301,7 +301,7 @@ def test_an_external_node_is_planned_like_others_and_an_absent_one_leaves():
     assert "old" not in plan.registry["wg0"]
     parts = {name: host_slice(part) for name, part in plan.hosts().items()}
     assert parts["old"]["leaving"] == [
-        {"network": "wg0", "interface": "wg0", "private_key_file": "/etc/wireguard/wg0.key"}
+        {"network": "wg0", "interface": "wg0", "private_key_file": "/etc/wireguard/wg0.key", "netns": None}
     ]
     assert [parts["old"][what] for what in ("interfaces", "sysctl", "firewall", "ping")] == [[], [], [], []]
     assert parts["web"]["leaving"] == []
