@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One network on hosts where others have a say, told in this order: an uplink that lives on router advertisements, name
-servers in the hands of systemd-resolved, openresolv and resolvconf, what administrators do by hand, and an interface
-that is not managed.
+servers in the hands of systemd-resolved, openresolv and resolvconf, what administrators do by hand, an interface in a
+network namespace, and one that is not managed.
 
 The client `resolved` sends everything through the relay; the others only what is for the network.
 """
@@ -14,8 +14,10 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import yaml
 from fleet import Fleet, Run
 
 CLIENTS = {"openresolv": "198.51.100.3", "resolvconf": "198.51.100.4", "resolved": "198.51.100.2"}
@@ -83,6 +85,15 @@ networkctl reload
 sleep 2
 """
 RULES = "ip rule; ip -6 rule"
+# What a service in the namespace reaches: a node, through the relay, and a host that the exit lets it reach. Then what
+# the host itself has of all that.
+IN_NAMESPACE = """
+inside="systemd-run --quiet --wait --pipe -p NetworkNamespacePath=/run/netns/vpn"
+for address in 10.0.44.2 fd44::2 198.51.100.2; do $inside ping -n -c 1 -W 5 $address | grep -o 'ttl=.*'; done
+systemctl is-active wg-quick@wg0; systemctl is-enabled wg-quick@wg0
+ip -4 route; ip -6 route show table all | grep fd44 || true; ip rule; ls /sys/class/net
+ss -Huln sport 51820 | wc -l
+"""
 # An interface that somebody made by hand, and all that can be seen of it.
 FOREIGN = """
 umask 077
@@ -132,6 +143,14 @@ class Story:
     def handed(self) -> str:
         """All name servers and search domains that clients know."""
         return "\n".join(self.on(HANDED).values())
+
+    def write(self, host: str, **variables: Any) -> None:
+        """The user writes variables of a client."""
+        path = self.fleet.project / "inventory.yml"
+        inventory = yaml.safe_load(path.read_text())
+        of_host = inventory["wireguard"]["children"]["clients"]["hosts"][host]
+        of_host.update({f"wireguard_{name}": value for name, value in variables.items()})
+        path.write_text(yaml.safe_dump(inventory))
 
     def settled(self, *arguments: str) -> Run:
         """A run that has nothing to change."""
@@ -301,6 +320,38 @@ def test_what_administrators_do(story: Story, by_hand: str, mended: bool) -> Non
     story.settled(*ON_CLIENTS)
 
 
+def test_an_interface_in_a_network_namespace(story: Story) -> None:
+    """All of the namespace goes through the tunnel, nothing of the host does. Trap: wg-quick knows no namespaces."""
+    story.write("openresolv", netns="vpn", exit_via="relay", dns=[], listen_port=51820)
+    assert (
+        story.fleet.run(*ON_CLIENTS, "--check", "--diff").output.count("# to do: move wg0 into network namespace vpn")
+        == 1
+    )
+    assert story.fleet.run().hosts("changed") == {"openresolv"}
+    seen = story.fleet.ssh("openresolv", IN_NAMESPACE).splitlines()
+    assert [line.split()[0] for line in seen[:3]] == ["ttl=63", "ttl=63", "ttl=63"]
+    assert seen[3:] == [
+        "active",
+        "enabled",
+        "198.51.100.0/24 dev eth0 proto kernel scope link src 198.51.100.3 ",
+        "0:\tfrom all lookup local",
+        "32766:\tfrom all lookup main",
+        "32767:\tfrom all lookup default",
+        "eth0",
+        "lo",
+        "2",
+    ]
+    assert "10.0.44" not in story.fleet.ssh("openresolv", HANDED)
+    reboot = "ansible.builtin.reboot", "-a", "reboot_timeout=120"
+    subprocess.run(["ansible", "-i", story.fleet.project, "openresolv", "-b", "-m", *reboot], check=True)
+    story.fleet.ssh("openresolv", "systemctl is-system-running --wait || true")
+    again = story.fleet.ssh("openresolv", IN_NAMESPACE).splitlines()
+    assert [line.split()[0] for line in again[:3]] == ["ttl=63", "ttl=63", "ttl=63"]
+    assert again[3:] == seen[3:]
+    run = story.settled()
+    assert "wg0: 12 of 12 pings answered" in run.output
+
+
 def test_a_foreign_interface_is_never_touched(story: Story) -> None:
     story.on(FOREIGN)
     before = story.on(LOOK_AT_FOREIGN)
@@ -309,6 +360,9 @@ def test_a_foreign_interface_is_never_touched(story: Story) -> None:
     assert story.fleet.run("--limit", "clients", playbook="remove").hosts("changed") == set(CLIENTS)
     assert story.on(LOOK_AT_FOREIGN) == before
     left = story.on(
-        "ls /etc/wireguard; ls /sys/class/net; ip rule; wg show interfaces; systemctl list-units 'wg-quick*'"
+        "ls /etc/wireguard /sys/class/net /etc/systemd/system; ip netns; ip rule; wg show interfaces;"
+        " systemctl list-units 'wg-quick*'"
     )
-    assert {host: "wg0" in said or "51820" in said for host, said in left.items()} == dict.fromkeys(CLIENTS, False)
+    assert {
+        host: any(trace in said for trace in ("wg0", "51820", "vpn")) for host, said in left.items()
+    } == dict.fromkeys(CLIENTS, False)

@@ -69,6 +69,7 @@ up)
     hooks PostUp
     ;;
 down)
+    ip -n "$netns" link show dev "$name" >/dev/null  # else there is nothing for hooks to take down
     hooks PreDown || true
     ip -n "$netns" link delete dev "$name"
     hooks PostDown || true

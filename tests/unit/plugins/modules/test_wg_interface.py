@@ -307,6 +307,17 @@ def test_an_address_is_no_name_any_more(monkeypatch):
     assert (written, push, warnings) == ([("198.51.100.2:1", None)], {ALICE: "198.51.100.2:1"}, [])
 
 
+def test_a_service_that_knows_no_namespaces_is_an_error_before_anything_changes(monkeypatch, fresh_host):
+    monkeypatch.setattr(_unit, "service", lambda run_command, name: _unit.OpenRC(run_command, name))
+    now = _interface.Now(None, None, False, None, _unit.UnitState(True, False, False), None, None)
+    interface = _interface.Interface(None, "wg0", pytest.fail, netns="vpn")
+    with pytest.raises(
+        _device.DeviceError, match=r"in the network namespace vpn, since wg-quick\.wg0 knows no namespaces"
+    ):
+        interface.check_service(now)
+    _interface.Interface(None, "wg0", pytest.fail, netns=None).check_service(now)
+
+
 def kept(names, wanted, old):
     """The peers of the result by key, with their allowed IPs."""
     config = wg_interface.with_kept_peers(Config(peers=wanted), old and Config(peers=old), names)
