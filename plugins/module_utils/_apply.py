@@ -125,7 +125,7 @@ class Applier:
                 if verb == "adopt":
                     self._service.adopt([_tool(command[0]), *command[1:]])
                 else:
-                    getattr(self._service, verb)()
+                    getattr(self._service, verb)(*command)
             except (DeviceError, OSError) as error:
                 raise StepFailed(step, str(error)) from None
 

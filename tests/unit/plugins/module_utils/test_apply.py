@@ -79,6 +79,21 @@ def test_the_device_is_in_its_namespace_and_all_else_outside(host, monkeypatch):
     assert where == [None, "vpn", "vpn", None, None]
 
 
+def test_a_service_is_told_what_a_step_says(host):
+    told = []
+
+    class Service:
+        def enable(self):
+            told.append("enable")
+
+        def redirect(self, redirection):
+            told.append(redirection)
+
+    steps = [Step("unit", ("redirect", "x"), "redirect"), Step("unit", ("enable",), "enable")]
+    Applier(host.run, "wg0", Service()).apply(steps)
+    assert told == ["x", "enable"]
+
+
 def test_nothing_to_say_is_no_process(host):
     Applier(host.run, "wg0").apply([Step("wg", ("peer", "D"), "others' gain was all")])
     assert host.calls == []
