@@ -104,28 +104,43 @@ def test_the_name_of_its_units_is_escaped(tmp_path):
 
 
 def test_only_stale_peers_with_a_name_are_looked_up(timer, tmp_path):
-    """The script as it is, with a wg that writes down what it is asked to do."""
+    """The script as it is, with a wg that writes down what it is asked to do, and two names that resolve."""
     (tmp_path / "wg0.conf").write_text(CONFIG)
     now = int(time.time())
     shown = "".join(f"{key}\t{age}\n" for key, age in [(ALICE, now - 100), (BOB, now - 140), (CAROL, 0), (DAVE, 0)])
     (tmp_path / "shown").write_text(shown)
     wg = tmp_path / "wg"
-    wg.write_text(
-        f'#!/bin/sh\nif [ "$1" = show ]; then cat {tmp_path}/shown; else '
-        f'echo "$WG_ENDPOINT_RESOLUTION_RETRIES: $*" >>{tmp_path}/did; fi\n'
+    wg.write_text(f'#!/bin/sh\nif [ "$1" = show ]; then cat {tmp_path}/shown; else echo "$*" >>{tmp_path}/did; fi\n')
+    getent = tmp_path / "getent"
+    getent.write_text(
+        """#!/bin/sh
+        case "$*" in
+            'ahosts alice.example') echo '198.51.100.9    STREAM alice.example' ;;
+            'ahosts bob.example') echo '2001:db8::9     STREAM bob.example' ;;
+            *) exit 2 ;;
+        esac
+        """
     )
-    wg.chmod(wg.stat().st_mode | stat.S_IXUSR)
+    for command in (wg, getent):
+        command.chmod(command.stat().st_mode | stat.S_IXUSR)
     script = next(iter(timer.wanted(True).files.values()))
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     for expected in (
-        [f"0: set wg0 peer {BOB} endpoint bob.example:2"],
-        [
-            f"0: set wg0 peer {peer} endpoint {name}"
-            for peer, name in ((ALICE, "alice.example:1"), (BOB, "bob.example:2"))
-        ],
+        [f"set wg0 peer {BOB} endpoint [2001:db8::9]:2"],
+        [f"set wg0 peer {ALICE} endpoint 198.51.100.9:1", f"set wg0 peer {BOB} endpoint [2001:db8::9]:2"],
     ):
         done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
         assert (done.stdout, done.stderr) == ("", "")
         assert sorted((tmp_path / "did").read_text().splitlines()) == sorted(expected)
         (tmp_path / "did").unlink()
         (tmp_path / "shown").write_text(shown.replace(str(now - 100), "0"))
+    (tmp_path / "wg0.conf").write_text(CONFIG.replace("bob.example", "dead.example"))
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == "dead.example:2 does not resolve\n"
+    assert (tmp_path / "did").read_text() == f"set wg0 peer {ALICE} endpoint 198.51.100.9:1\n"
+
+
+def test_an_interface_in_a_namespace_is_set_there():
+    script = next(iter(Timer(None, "wg0", "/etc/wireguard/wg0.conf", "vpn").wanted(True).files.values()))
+    assert "nsenter --net=/run/netns/vpn wg set wg0 " in script
+    assert "nsenter --net=/run/netns/vpn wg show wg0 " in script
