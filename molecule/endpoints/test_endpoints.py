@@ -132,7 +132,7 @@ def test_a_boot_without_name_servers(story: Story) -> None:
     reboot = "ansible.builtin.reboot", "-a", "reboot_timeout=60"
     subprocess.run(["ansible", "-i", story.fleet.project, "bob", "-b", "-m", *reboot], check=True)
     started, ended = map(int, story.fleet.ssh("bob", UNIT_TOOK).split())
-    assert ended - started < 1_000_000
+    assert ended - started < 5_000_000  # microseconds; with a name to resolve it would never end
     assert story.answers("bob", "10.0.44.1")
     assert story.endpoints("bob") == {
         "198.51.100.1:51820",
@@ -152,10 +152,12 @@ def test_only_a_peer_that_does_not_answer_is_looked_up(story: Story) -> None:
     """The limit is lowered from 135 seconds; the mover has not answered for longer, the relay only just has."""
     story.fleet.ssh("alice", "sed -i s/135/20/ /etc/wireguard/wg0.endpoints")
     story.fleet.ssh("relay", "systemctl restart wg-quick@wg0; ping -c 1 -W 5 10.0.44.3; ping -c 1 -W 5 10.0.44.4")
+    # The relay cannot send to carol before she has sent.
+    story.fleet.ssh("carol", "systemctl restart wg-quick@wg0")
     relay = story.fleet.ssh("relay", "wg show wg0 public-key").strip()
     story.fleet.ssh("alice", f"wg set wg0 peer {relay} endpoint 198.51.100.11:51820; {LOOK_UP}")
     assert {"198.51.100.11:51820", "198.51.100.12:51820"} < story.endpoints("alice")
-    until(lambda: story.answers("alice", "10.0.44.2"), 10)
+    until(lambda: story.answers("alice", "10.0.44.2"), 20)
     dave = story.fleet.observe(["dave"])["dave"].pings["alice"]
     assert dave.lost == 0 < dave.sent
 

@@ -58,10 +58,12 @@ SERVICE = """\
 [Unit]
 Description=Look up the endpoints of the WireGuard interface {name}
 After=wg-quick@{unit}.service nss-lookup.target
+# Who stops the timer ends a look-up that has begun, too; that is no failure.
+PartOf=wireguard-endpoints-{unit}.timer
 
 [Service]
 Type=oneshot
-ExecStart=/bin/bash {script}
+ExecStart=-/bin/bash {script}
 # What is said of a name is kept, that the service ran, twice a minute, is not.
 SyslogLevel=notice
 LogLevelMax=notice
