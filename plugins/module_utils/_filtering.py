@@ -19,7 +19,7 @@ ALWAYS, NEVER, PERHAPS = "always", "never", "perhaps"
 ACCEPT, DROP = "accept", "drop"
 # Statements that let a rule go on only sometimes.
 CONDITIONAL = {"limit", "quota", "ct count"}
-TRANSPORTS = {"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp"}
+TRANSPORTS = {"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "ipv6-icmp", "igmp"}
 FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 
 
@@ -27,8 +27,8 @@ class Traffic(t.NamedTuple):
     """A kind of packet that must pass a hook.
 
     ``facts``: what is known of all its packets, each a set of possible values, by what nft calls it (``iifname``,
-    ``oifname``, ``l4proto``, ``dport``, ``ct state``). ``rule``: how nft says it. ``narrowed_by``: the fact which, when
-    a rule asks for it, shows that whoever wrote the rule meant this traffic, whatever else he asks for.
+    ``oifname``, ``l4proto``, ``dport``, ``type``, ``ct state``). ``rule``: how nft says it. ``narrowed_by``: the
+    fact which, when a rule asks for it, shows that its author meant this traffic, whatever else he asks for.
     """
 
     hook: str
@@ -48,17 +48,26 @@ class Obstacle(t.NamedTuple):
     traffic: str
 
     @property
+    def where(self) -> str:
+        """The chain, as nft's commands have it."""
+        return f"{self.family} {self.table} {self.chain}"
+
+    @property
     def remedy(self) -> str:
         """The nft command that lets the traffic through."""
-        return f"insert rule {self.family} {self.table} {self.chain} {self.traffic} accept"
+        return f"insert rule {self.where} {self.traffic} accept"
 
 
 def obstacles(
-    ruleset: dict, own_table: str, wanted: list[Traffic], read_set: t.Callable[[str, str, str, str], list]
+    ruleset: dict,
+    governs: t.Callable[[str, str], bool],
+    wanted: list[Traffic],
+    read_set: t.Callable[[str, str, str, str], list],
 ) -> list[Obstacle]:
-    """All base chains outside of our table that drop a wanted kind of traffic.
+    """All base chains of others that drop a wanted kind of traffic.
 
     :param ruleset: what ``nft --json --terse list ruleset`` prints, decoded.
+    :param governs: tells of a table, by family and name, whether its chains are not those of others.
     :param read_set: gives the elements of a named ``set`` or ``map``, by that word, family, table and name. Called only
         where they matter, since a blocklist may have a hundred thousand.
     """
@@ -78,7 +87,7 @@ def obstacles(
     for traffic in wanted:
         for chain in chains:
             family, table = chain["family"], chain["table"]
-            if chain.get("type") != "filter" or chain["hook"] != traffic.hook or (family, table) == ("inet", own_table):
+            if chain.get("type") != "filter" or chain["hook"] != traffic.hook or governs(family, table):
                 continue
             for version in traffic.versions:
                 walk = _Walk(family, table, rules, named, read_set, traffic, version)
@@ -180,6 +189,7 @@ class _Walk(t.NamedTuple):
         """Whether a match fits all of the traffic, some of it perhaps, or none."""
         payload = content["left"].get("payload", {}) if isinstance(content["left"], dict) else {}
         protocol = payload.get("protocol")
+        protocol = "ipv6-icmp" if protocol == "icmpv6" else protocol
         if protocol in ("ip", "ip6") and self.version != (4 if protocol == "ip" else 6):
             return NEVER
         facts = {"nfproto": {f"ipv{self.version}"}, "protocol": {"ip" if self.version == 4 else "ip6"}}

@@ -2,141 +2,56 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an interface needs of the firewall, and how nftables says it: a table of its own. Pure."""
+"""A table of our own in nftables: how it says what an interface needs, and how it is loaded."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import typing as t
-
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _values
-
-# Other links than WireGuard's have freer names; this has nothing that nft would read as syntax.
-ANY_INTERFACE = re.compile(r"[A-Za-z0-9_=+.:@-]{1,15}")
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._wish import Forward, Network, Wish
 
 
-Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+class Nftables(Backend):
+    """A table of our own, which is replaced in one transaction."""
 
+    name = "nftables"
+    rules_file = "/etc/wireguard/{}.nft"
+    unit_name = "wireguard-firewall-{}.service"
+    loaders = ("nftables.service",)
+    flushers = ("nftables.service",)
+    drop_in = "wireguard-{}.conf"
 
-class Forward(t.NamedTuple):
-    """Traffic that may pass from one interface to another, with its answers.
+    def __init__(self, run_command: RunCommand, interface: str, nft: str | None) -> None:
+        super().__init__(run_command, interface)
+        self._nft = nft
+        self._title = f"table inet {table_name(interface)}"
+        self.rules = (self._title,)
+        self.load_command = f"{nft} --file {self.rules_path}"
+        self.stop_command = f"{nft} delete {self._title}"
 
-    ``source`` and ``target`` are interfaces, None: any but the tunnel. ``sender`` and ``receiver`` narrow it down.
-    """
+    def governs(self, family: str, table: str) -> bool:
+        """Our table."""
+        return f"table {family} {table}" == self._title
 
-    source: str | None
-    target: str | None
-    sender: Network | None = None
-    receiver: Network | None = None
+    def live(self) -> State:
+        """The table, as nft prints it. Raises FirewallError."""
+        if self._nft is None:
+            return {self._title: None}
+        argv = [self._nft, "--stateless", "list", *self._title.split()]
+        code, out, err = self._run_command(argv)
+        if code != 0 and "No such file or directory" not in err:
+            raise FirewallError(f"'{' '.join(argv[2:])}' failed: {err.strip()}")
+        return {self._title: out if code == 0 else None}
 
-    def back(self) -> Forward:
-        """The way of the answers."""
-        return Forward(self.target, self.source, self.receiver, self.sender)
+    def wanted_rules(self, wish: Wish) -> tuple[State, str]:
+        """The table, and the transaction that puts it in place of another."""
+        return {self._title: render(wish)}, transaction(wish)
 
-
-class Masquerade(t.NamedTuple):
-    """What leaves with the address of the interface it leaves by: ``sender`` and ``receiver`` are networks, None any.
-
-    ``source`` is the interface it came in by, None: any; ``target`` the one it leaves by, None: any but the tunnel.
-    """
-
-    sender: Network | None = None
-    source: str | None = None
-    target: str | None = None
-    receiver: Network | None = None
-
-
-class KillSwitch(t.NamedTuple):
-    """Nothing that the host sends leaves it past the tunnel, but for packets with WireGuard's own mark.
-
-    ``interfaces`` are other ones by which it may leave, ``allowed`` networks that stay reachable past the tunnel.
-    """
-
-    fwmark: int
-    interfaces: tuple[str, ...] = ()
-    allowed: tuple[Network, ...] = ()
-
-
-class Wish(t.NamedTuple):
-    """What an interface needs of the firewall."""
-
-    name: str
-    listen_port: int | None = None
-    forwards: tuple[Forward, ...] = ()
-    masquerades: tuple[Masquerade, ...] = ()
-    kill_switch: KillSwitch | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is needed."""
-        return not (self.listen_port or self.forwards or self.masquerades or self.kill_switch)
-
-    def answers(self) -> list[Forward]:
-        """The ways on which only answers may pass: the reverse of each forward that is no forward itself."""
-        return [forward.back() for forward in self.forwards if forward.back() not in self.forwards]
-
-
-def wish(
-    name: str, listen_port: int | None, forward: list[dict], masquerade: list[dict], kill_switch: dict | None = None
-) -> Wish:
-    """The wish in the module's options, sorted and without repetition. Raises ValueError naming the option."""
-    _values.interface(name)
-    if listen_port is not None:
-        _values.number("listen_port", listen_port, 1, 65535)
-    forwards = set()
-    for number, entry in enumerate(forward):
-        option = f"forward[{number}]"
-        for end in ("from", "to"):
-            _check_interface(f"{option}.{end}", entry.get(end))
-        networks = [_network(f"{option}.{end}", entry.get(end)) for end in ("source", "destination")]
-        forwards.add(Forward(entry.get("from"), entry.get("to"), *networks))
-    masquerades = set()
-    for number, entry in enumerate(masquerade):
-        option = f"masquerade[{number}]"
-        for end in ("from", "to"):
-            _check_interface(f"{option}.{end}", entry.get(end))
-        sender, receiver = (_network(f"{option}.{end}", entry.get(end)) for end in ("source", "destination"))
-        masquerades.add(Masquerade(sender, entry.get("from"), entry.get("to"), receiver))
-    return Wish(
-        name,
-        listen_port,
-        tuple(sorted(forwards, key=lambda each: passing(name, each))),
-        tuple(sorted(masquerades, key=_masquerade_key)),
-        _kill_switch(kill_switch),
-    )
-
-
-def _masquerade_key(one: Masquerade) -> tuple:
-    networks = [(network.version, network) if network else (0,) for network in (one.sender, one.receiver)]
-    return (*networks, one.source or "", one.target or "")
-
-
-def _kill_switch(options: dict | None) -> KillSwitch | None:
-    if not options:
-        return None
-    _values.number("kill_switch.fwmark", options["fwmark"], 1, 2**32 - 1)
-    interfaces, allowed = options.get("interfaces") or [], options.get("allowed") or []
-    for number, interface in enumerate(interfaces):
-        _check_interface(f"kill_switch.interfaces[{number}]", interface)
-    networks = {_network(f"kill_switch.allowed[{number}]", text) for number, text in enumerate(allowed)}
-    return KillSwitch(
-        options["fwmark"],
-        tuple(sorted(set(interfaces))),
-        tuple(sorted(networks, key=lambda network: (network.version, network))),
-    )
-
-
-def _check_interface(option: str, name: str | None) -> None:
-    if name is not None and not ANY_INTERFACE.fullmatch(name):
-        raise ValueError(f"{option} is {name!r}: write the name of an interface, such as eth0")
-
-
-def _network(option: str, text: str | None) -> Network | None:
-    try:
-        return None if text is None else ipaddress.ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"{option}: {error}; write a network such as 10.44.0.0/24") from None
+    def load(self, before: State, after: State) -> None:
+        """Replace or delete the table. Raises FirewallError."""
+        table = after[self._title]
+        if before[self._title] != table:
+            self.run([self._nft, "--file", "-"], data=_replacement(self._title, table or ""))
 
 
 def table_name(name: str) -> str:
@@ -172,7 +87,14 @@ def _chain(hook: str, kind: str, priority: str, rules: list[str]) -> str:
 
 
 def _input_rules(wanted: Wish) -> list[str]:
-    return [f"udp dport {wanted.listen_port} counter accept"] if wanted.listen_port else []
+    rules = [f"udp dport {wanted.listen_port} counter accept"] if wanted.listen_port else []
+    return rules + [f"{ping} counter accept" for ping in pings(wanted).values()]
+
+
+def pings(wanted: Wish) -> dict[int, str]:
+    """By IP version, the part of a rule that picks the pings to let in."""
+    kinds = {4: "icmp", 6: "icmpv6"} if wanted.ping else {}
+    return {version: f'iifname "{wanted.name}" {kind} type echo-request' for version, kind in kinds.items()}
 
 
 def _forward_rules(wanted: Wish) -> list[str]:
@@ -244,5 +166,9 @@ def _address(field: str, network: Network) -> str:
 
 def transaction(wanted: Wish) -> str:
     """The input of ``nft --file`` that puts the table in place of the one there is, if any, all or nothing."""
-    table = f"table inet {table_name(wanted.name)}"
-    return f"{table}\ndelete {table}\n{render(wanted)}"
+    return _replacement(f"table inet {table_name(wanted.name)}", render(wanted))
+
+
+def _replacement(title: str, table: str) -> str:
+    """The transaction that puts a table, or nothing, in place of the one of that title, if there is any."""
+    return f"{title}\ndelete {title}\n{table}"

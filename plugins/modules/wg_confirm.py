@@ -99,10 +99,10 @@ import stat
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _values
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _firewall, _values
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import FirewallError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._firewall import FirewallError, Nftables
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find, sysctl_path
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import sysctl_path
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import Outcome, PutBack, Undo
 
@@ -120,14 +120,16 @@ def note_interface(run_command: RunCommand, name: str) -> PutBack:
 
 
 def note_firewall(run_command: RunCommand, name: str) -> PutBack:
-    """Which rules there are for an interface, and the way back. Raises FirewallError and OSError."""
-    firewall = Nftables(run_command, name, find("nft"))
-    before = firewall.read()
+    """Which rules there are for an interface, in any kind of firewall, and the way back. Raises FirewallError and
+    OSError.
+    """
+    before = [(backend, backend.read()) for backend in _firewall.every(run_command, name)]
 
     def put_back() -> list[str]:
-        now = firewall.read()
-        if now != before:
-            firewall.apply(now, before)
+        for backend, state in before:
+            now = backend.read()
+            if now != state:
+                backend.apply(now, state)
         return []
 
     return put_back

@@ -11,13 +11,18 @@ short_description: Open the firewall of a host for a WireGuard interface
 version_added: 0.1.0
 description:
   - Lets in the UDP port of a WireGuard interface, lets traffic pass between it and other interfaces, and masquerades.
-  - The rules are in an nftables table of their own, C(inet wireguard_NAME), which is replaced in one transaction.
-    Nothing else on the host is touched. Each rule counts what it has let pass.
-  - The rules are kept in C(/etc/wireguard/NAME.nft). Where systemd runs, the unit C(wireguard-firewall-NAME.service)
-    loads them at boot and whenever C(nftables.service) is started, restarted or reloaded. Elsewhere (OpenRC, no init
-    system, another network namespace than init's) nothing loads them again, and RV(persistent) says so.
+  - In V(nftables) the rules are in a table of their own, C(inet wireguard_NAME), which is replaced in one transaction.
+    Each rule counts what it has let pass.
+  - In V(iptables) and V(ufw) they are in chains of their own, C(wg-in-NAME), C(wg-fwd-NAME) and C(wg-nat-NAME), to each
+    of which one jump leads from the head of a built-in chain, in one transaction for IPv4 and one for IPv6.
+  - Rules of others stay as they are, in their order. Only with O(amend) is anything added to their chains of nftables.
+  - The rules are kept in C(/etc/wireguard), in C(NAME.nft), C(NAME.iptables) and C(NAME.amendments). Where systemd
+    runs, a unit loads each of them at boot, and a drop-in whenever C(nftables.service) is started, restarted or
+    reloaded, or C(iptables.service) and C(ip6tables.service). Elsewhere (OpenRC, no init system, another network
+    namespace than init's) nothing loads them again, and RV(persistent) says so. C(netfilter-persistent) and ufw load
+    the chains again when they are reloaded, by a plugin and by a line in C(/etc/ufw/after.init).
   - In nftables, a packet that one table accepts can still be dropped by another. The module looks for such chains, and
-    tells the rule that is missing there.
+    tells the rule that is missing there, or adds it.
 author:
   - wirefleet contributors (@wirefleet)
 options:
@@ -26,19 +31,29 @@ options:
     type: str
     required: true
   state:
-    description: With V(absent), or if nothing is asked for, the table, its file and its unit are removed.
+    description: With V(absent), or if nothing is asked for, all that the module has made for O(name) is removed.
     type: str
     choices: [present, absent]
     default: present
   backend:
     description:
-      - V(nftables), rules as described.
+      - V(nftables), V(iptables) or V(ufw), rules as described. ufw must be active for it.
       - V(none), the firewall of the host is left alone, also what an earlier run made there.
-      - V(auto), nftables where the command C(nft) is there. Where it is missing and nothing filters, there is nothing
-        to do; it is an error if something filters, or if O(masquerade) is asked for.
+      - V(auto), what runs there. That is V(ufw) if that is active; V(iptables) if there are rules of others in its
+        chains C(INPUT) and C(FORWARD), or their policy is to drop; else V(nftables). Where the command C(nft) is
+        missing and nothing filters, there is nothing to do, or V(iptables) masquerades.
+      - What an earlier run made with another one is removed.
     type: str
-    choices: [auto, nftables, none]
+    choices: [auto, nftables, iptables, ufw, none]
     default: auto
+  amend:
+    description:
+      - Add to those base chains of others in nftables that would drop what is to pass the rules that are missing there,
+        at their head. They are known again by their comment, C(wireguard NAME), and go when they are no longer needed.
+      - Without this, the missing rules are told only.
+    type: bool
+    default: false
+    version_added: 0.1.0
   listen_port:
     description: UDP port to let in. Left out, none.
     type: int
@@ -80,12 +95,18 @@ options:
       to:
         description: Name of the interface that they leave by. Left out, any but O(name).
         type: str
+  ping:
+    description: Let in the pings that come by O(name) and are for this host.
+    type: bool
+    default: false
+    version_added: 0.1.0
   kill_switch:
     description:
       - Reject what the host itself would send past the tunnel, also while the interface is down.
       - Answers to those who reached the host pass, as do WireGuard's own packets and those for neighbours
         (link-local IPv6).
       - What the host forwards, such as the packets of its containers, is not looked at.
+      - It is in a table of nftables, beside whatever O(backend) there is.
     type: dict
     version_added: 0.1.0
     suboptions:
@@ -113,7 +134,7 @@ attributes:
     description: Predicts what would be done.
     support: full
   diff_mode:
-    description: Shows the table, its file and its unit, each if it differs.
+    description: Shows rules, files and units, each if it differs.
     support: full
 seealso:
   - module: wirefleet.wireguard.wg_interface
@@ -163,6 +184,14 @@ EXAMPLES = r"""
       fwmark: 51820
       allowed: [192.168.1.0/24]
 
+- name: Do so on a host whose own ruleset, in nftables, drops all that it does not know
+  wirefleet.wireguard.wg_firewall:
+    name: wg0
+    listen_port: 51820
+    ping: true
+    backend: nftables
+    amend: true
+
 - name: Remove all of it
   wirefleet.wireguard.wg_firewall:
     name: wg0
@@ -171,17 +200,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backend:
-  description: What was used, V(nftables) or V(none).
+  description: What was used, V(nftables), V(iptables), V(ufw) or V(none).
   returned: success
   type: str
   sample: nftables
 persistent:
-  description: Whether the rules come back after a reboot and after a reload of nftables. True if there are none.
+  description: Whether the rules come back after a reboot and after a reload of the firewall. True if there are none.
   returned: success
   type: bool
   sample: true
 blocked_by:
-  description: Chains outside of the module's table that drop what it lets pass.
+  description: Chains of others in nftables that drop what is to pass. With O(amend) there are none.
   returned: success
   type: list
   elements: dict
@@ -214,70 +243,64 @@ blocked_by:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _nftables
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _wish
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import FirewallError, State
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
 
 
-def diff(firewall: _firewall.Nftables, before: _firewall.State, after: _firewall.State) -> list[dict]:
+def diff(before: State, after: State) -> list[dict]:
     """One entry for each thing that differs."""
-
-    def entry(title: str, old: str | None, new: str | None) -> dict:
-        return {"before_header": title, "after_header": title, "before": old or "", "after": new or ""}
-
-    entries = [
-        entry(f"table inet {firewall.table}", before.table, after.table),
-        *(entry(path, before.files[path], text) for path, text in after.files.items()),
-        entry(firewall.unit, service_text(before), service_text(after)),
+    return [
+        {"before_header": title, "after_header": title, "before": before[title] or "", "after": text or ""}
+        for title, text in after.items()
+        if before[title] != text
     ]
-    return [each for each in entries if each["before"] != each["after"]]
-
-
-def service_text(state: _firewall.State) -> str:
-    """The state of the unit in words."""
-    return f"{'enabled' if state.enabled else 'disabled'}, {'active' if state.active else 'inactive'}\n"
 
 
 def run(module: AnsibleModule) -> dict:
     """Do what the options say; returns the result. Raises ValueError and FirewallError."""
-    params = module.params
-    wish = _nftables.wish(
-        params["name"], params["listen_port"], params["forward"], params["masquerade"], params["kill_switch"]
+    params, run_command = module.params, module.run_command
+    wish = _wish.wish(
+        *(params[each] for each in ("name", "listen_port", "forward", "masquerade", "kill_switch", "ping"))
     )
     if params["state"] == "absent":
-        wish = _nftables.Wish(params["name"])
+        wish = _wish.Wish(params["name"])
     nothing = {"changed": False, "backend": "none", "persistent": True, "blocked_by": []}
     if params["backend"] == "none":
         if wish.kill_switch:
             raise ValueError("backend is none, and kill_switch needs rules: write auto or nftables, or leave it out")
         return nothing
-    firewall = _firewall.backend(module.run_command, wish)
-    if firewall is None:
-        if params["backend"] == "nftables":
-            module.fail_json(msg="the command 'nft' is missing on this host: install the package nftables")
+    chosen = _firewall.choose(run_command, wish, params["backend"])
+    if chosen is None:
         return nothing
-    before, after = firewall.read(), firewall.wanted(wish)
-    changed = before != after
-    if changed and not module.check_mode:
-        firewall.apply(before, after)
-    persistent = firewall.persistent or wish.is_empty
-    if changed and not persistent:
-        module.warn(f"nothing on this host loads {firewall.rules_file} at boot: call 'nft --file' with it from there")
     try:
-        blocked_by = firewall.obstacles(wish)
-    except _firewall.FirewallError as error:
-        # The rules are in place; nothing more can be said of those of others (an nft without JSON).
+        blocked_by = _firewall.missing(run_command, wish, chosen)
+    except FirewallError as error:
+        # Of the rules of others nothing can be said (an nft without JSON); ours are made all the same.
         module.warn(f"cannot tell whether other rules on this host drop what shall pass: {error}")
         blocked_by = []
-    for obstacle in blocked_by:
+    amended = blocked_by if params["amend"] else []
+    differences = []
+    for backend, share in _firewall.shares(run_command, wish, chosen, amended):
+        before, after = backend.read(), backend.wanted(share)
+        differences += diff(before, after)
+        if before == after:
+            continue
+        if not module.check_mode:
+            backend.apply(before, after)
+        if not (backend.persistent or share.is_empty):
+            module.warn(f"nothing on this host loads {backend.rules_path} at boot: {backend.load_command}")
+    for obstacle in blocked_by if not amended else []:
         module.warn(
-            f"the chain '{obstacle.chain}' of table {obstacle.family} {obstacle.table} drops {obstacle.traffic}: "
-            f"add it to that ruleset. Until that is loaded anew, this does: nft '{obstacle.remedy}'"
+            f"the chain '{obstacle.chain}' of table {obstacle.family} {obstacle.table} drops {obstacle.traffic}: add "
+            "that to its ruleset, or let amend do it. Until that is loaded anew, this does: "
+            f"nft '{obstacle.remedy}'"
         )
     return {
-        "changed": changed,
-        "diff": diff(firewall, before, after),
-        "backend": firewall.name,
-        "persistent": persistent,
+        "changed": bool(differences),
+        "diff": differences,
+        "backend": chosen.name,
+        "persistent": chosen.persistent or wish.is_empty,
         "blocked_by": [
             {
                 "family": obstacle.family,
@@ -287,7 +310,7 @@ def run(module: AnsibleModule) -> dict:
                 "traffic": obstacle.traffic,
                 "rule": obstacle.remedy,
             }
-            for obstacle in blocked_by
+            for obstacle in ([] if amended else blocked_by)
         ],
     }
 
@@ -298,7 +321,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "backend": {"type": "str", "choices": ["auto", "nftables", "none"], "default": "auto"},
+            "backend": {"type": "str", "choices": ["auto", "nftables", "iptables", "ufw", "none"], "default": "auto"},
             "listen_port": {"type": "int"},
             "forward": {
                 "type": "list",
@@ -320,6 +343,8 @@ def main() -> None:
                     "allowed": {"type": "list", "elements": "str", "default": []},
                 },
             },
+            "ping": {"type": "bool", "default": False},
+            "amend": {"type": "bool", "default": False},
             "require_undo": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -327,7 +352,7 @@ def main() -> None:
     try:
         with while_armed(module):
             result = run(module)
-    except (ValueError, _firewall.FirewallError, OSError) as error:
+    except (ValueError, FirewallError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

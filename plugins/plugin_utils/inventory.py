@@ -86,6 +86,7 @@ _OF_THE_RUN = (
     "rotate_force",
     "rotate_preshared_keys",
     "firewall",
+    "firewall_amend",
     "confirm",
     "confirm_timeout",
     "install_packages",

@@ -9,7 +9,7 @@ import json
 import types
 import typing as t
 
-from ..module_utils import _names, _nftables, _wg_quick
+from ..module_utils import _names, _nftables, _wg_quick, _wish
 from ..module_utils._host import DOTS_AND_SLASHES
 from ..module_utils._keys import key_to_come
 from .inventory import Node
@@ -97,6 +97,7 @@ def firewall(planned: NetworkPlan, node: Node, interfaces: t.Sequence[str] = ())
         "forward": [],
         "masquerade": [],
         "kill_switch": None,
+        "ping": False,
     }
     if node.endpoint or node.lan_endpoint:
         wish["listen_port"] = node.listen_port
@@ -109,6 +110,8 @@ def firewall(planned: NetworkPlan, node: Node, interfaces: t.Sequence[str] = ())
     if node.exit:
         wish["forward"] += [{"from": node.interface, "source": str(prefix)} for prefix in planned.network.cidr]
         wish["masquerade"] += [{"source": str(prefix), "to": None} for prefix in planned.network.cidr]
+    # Whoever is asked first, or forwards, is asked whether it is there. The others are left in peace.
+    wish["ping"] = bool(wish["listen_port"] or wish["forward"])
     if node.kill_switch:
         wish["kill_switch"] = {
             "fwmark": node.settings["fwmark"],
@@ -179,7 +182,7 @@ def plan_files(plan: Plan) -> dict[str, str]:
         sysctls = {name: value for planned, node in parts for name, value in sysctl(planned, node).items()}
         if sysctls:
             files[f"{host}/sysctl.conf"] = "".join(f"{name} = {value}\n" for name, value in sorted(sysctls.items()))
-        wishes = [_nftables.wish(**wish) for wish in firewalls(parts)]
+        wishes = [_wish.wish(**wish) for wish in firewalls(parts)]
         rules = [_nftables.render(wish) for wish in wishes if not wish.is_empty]
         if rules:
             files[f"{host}/firewall.nft"] = "\n".join(rules)

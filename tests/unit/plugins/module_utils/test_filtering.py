@@ -77,9 +77,13 @@ def ruleset(rules, policy="drop", hook="input", family="inet", others=(), **chai
     return {"nftables": objects}
 
 
+def ours(family, table):
+    return (family, table) == ("inet", "wireguard_wg0")
+
+
 def blocked(rules, traffic=PORT, **options):
     options.setdefault("hook", traffic.hook)
-    return bool(_filtering.obstacles(ruleset(rules, **options), "wireguard_wg0", [traffic], read_set))
+    return bool(_filtering.obstacles(ruleset(rules, **options), ours, [traffic], read_set))
 
 
 NAMED = [
@@ -213,24 +217,24 @@ def test_verdict_maps():
 
 def test_versions():
     only_6 = ruleset([], family="ip6")
-    assert _filtering.obstacles(only_6, "wireguard_wg0", [PORT], read_set) == []
+    assert _filtering.obstacles(only_6, ours, [PORT], read_set) == []
     both = PORT._replace(versions=(4, 6))
-    assert len(_filtering.obstacles(only_6, "wireguard_wg0", [both], read_set)) == 1
+    assert len(_filtering.obstacles(only_6, ours, [both], read_set)) == 1
     # Blocked for both versions, told once.
-    assert len(_filtering.obstacles(ruleset([]), "wireguard_wg0", [both], read_set)) == 1
+    assert len(_filtering.obstacles(ruleset([]), ours, [both], read_set)) == 1
     assert blocked([[meta("nfproto", "ipv4"), ACCEPT]], both)
 
 
 def test_own_table_other_hooks_and_other_types_do_not_count():
     rules = ruleset([])
-    assert _filtering.obstacles(rules, "filter", [PORT], read_set) == []
-    assert _filtering.obstacles(rules, "wireguard_wg0", [RELAYED], read_set) == []
+    assert _filtering.obstacles(rules, lambda family, table: table == "filter", [PORT], read_set) == []
+    assert _filtering.obstacles(rules, ours, [RELAYED], read_set) == []
     rules["nftables"][2]["chain"]["type"] = "nat"
-    assert _filtering.obstacles(rules, "wireguard_wg0", [PORT], read_set) == []
+    assert _filtering.obstacles(rules, ours, [PORT], read_set) == []
 
 
 def test_what_is_told():
-    (found,) = _filtering.obstacles(ruleset([], hook="forward"), "wireguard_wg0", [RELAYED], read_set)
+    (found,) = _filtering.obstacles(ruleset([], hook="forward"), ours, [RELAYED], read_set)
     assert found == ("inet", "filter", "base", "forward", 'iifname "wg0" oifname "wg0"')
     assert found.remedy == 'insert rule inet filter base iifname "wg0" oifname "wg0" accept'
 
@@ -245,7 +249,7 @@ def add(rules, family, table, chain, *expr):
 
 
 def told(rules, *traffic):
-    found = _filtering.obstacles(rules, "wireguard_wg0", list(traffic), read_set)
+    found = _filtering.obstacles(rules, ours, list(traffic), read_set)
     return [f"{each.family} {each.table} {each.chain}: {each.traffic}" for each in found]
 
 

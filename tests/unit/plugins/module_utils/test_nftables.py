@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _nftables
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _nftables, _wish
 
 EVERYTHING = """\
 table inet wireguard_wg0 {
@@ -35,7 +35,7 @@ table inet wireguard_wg0 {
 
 
 def make(name="wg0", listen_port=None, forward=(), masquerade=()):
-    return _nftables.wish(name, listen_port, [{"from": a, "to": b} for a, b in forward], list(masquerade))
+    return _wish.wish(name, listen_port, [{"from": a, "to": b} for a, b in forward], list(masquerade))
 
 
 def test_everything():
@@ -69,7 +69,7 @@ def test_a_lan_and_an_uplink_that_are_known_by_their_networks():
         {"to": "wg0", "source": "192.168.1.0/24"},
         {"from": "wg0", "source": "fd44::/64"},
     ]
-    rules = [line.strip() for line in _nftables.render(_nftables.wish("wg0", None, forward, [])).splitlines()]
+    rules = [line.strip() for line in _nftables.render(_wish.wish("wg0", None, forward, [])).splitlines()]
     assert sorted(rules[4:8]) == [
         'iifname != "wg0" oifname "wg0" ip saddr 192.168.1.0/24 counter accept',
         'iifname != "wg0" oifname "wg0" ip6 daddr fd44::/64 ct state established,related counter accept',
@@ -91,7 +91,7 @@ def test_a_lan_that_knows_no_way_back():
 
 def test_a_kill_switch():
     options = {"fwmark": 51820, "interfaces": ["wg1"], "allowed": ["fd01::/64", "192.168.1.0/24"]}
-    rules = [line.strip() for line in _nftables.render(_nftables.wish("wg0", None, [], [], options)).splitlines()]
+    rules = [line.strip() for line in _nftables.render(_wish.wish("wg0", None, [], [], options)).splitlines()]
     assert rules[2:-2] == [
         "type filter hook output priority filter; policy accept;",
         "ct direction reply accept",
@@ -107,7 +107,7 @@ def test_a_kill_switch():
         "counter reject with icmpx admin-prohibited",
     ]
     with pytest.raises(ValueError, match="kill_switch.fwmark is 0: write a number from 1"):
-        _nftables.wish("wg0", None, [], [], {"fwmark": 0})
+        _wish.wish("wg0", None, [], [], {"fwmark": 0})
 
 
 def test_empty():

@@ -9,7 +9,15 @@ import json
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
+    _amendments,
+    _backend,
+    _firewall,
+    _iptables,
+    _nftables,
+    _ufw,
+    _unit,
+)
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_firewall
 
 UNIT = "wireguard-firewall-wg0.service"
@@ -27,9 +35,10 @@ class Host:
         self.link = folder / "systemd" / "multi-user.target.wants" / UNIT
         self.tables = {}
         self.others = []
-        self.active = False
+        self.running = set()
         self.refuses = None
-        self.iptables = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n"
+        self.iptables = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n"
+        self.listing = "table inet filter { # handle 1\n\tchain fwd { # handle 2\n\t}\n}\n"
         self.changes = []
 
     def run(self, argv, data=None):
@@ -37,9 +46,22 @@ class Host:
         words = " ".join(rest)
         if name == "nft":
             return self.nft(words, rest, data)
-        if name in ("iptables", "ip6tables"):
-            return 0, self.iptables, ""
+        if name.endswith("tables-save"):
+            return 0, f"*filter\n{self.iptables}COMMIT\n", ""
+        if name.endswith("tables-restore"):
+            return self.restore(name, data)
         return self.systemctl(words)
+
+    def restore(self, name, data):
+        """One host has both versions in one text."""
+        self.changes.append(f"{name} {data}")
+        added = [line for line in data.splitlines() if line.startswith((":", "-A", "-I"))]
+        gone = [line.split()[1] for line in data.splitlines() if line.startswith("-X")]
+        if name == "iptables-restore":
+            ours = [line.replace("-I", "-A") for line in added if line.split()[0][1:] not in gone]
+            theirs = [line for line in self.iptables.splitlines() if "wg-" not in line]
+            self.iptables = "".join(f"{line}\n" for line in theirs + ours)
+        return 0, "", ""
 
     def nft(self, words, rest, data):
         if words == "list tables inet":
@@ -48,16 +70,20 @@ class Host:
             if self.others is None:
                 return 1, "", "Error: JSON support not compiled-in"
             return 0, json.dumps({"nftables": self.others}), ""
+        if rest[:2] == ["list", "table"]:
+            return 1, "", "Error: No such file or directory"
+        if words == "--stateless --terse --handle list ruleset":
+            return 0, self.listing, ""
         if words.startswith("--stateless list table inet "):
             found = self.tables.get(rest[-1])
             return (1, "", "Error: No such file or directory") if found is None else (0, found, "")
         self.changes.append(f"nft {words}")
         if self.refuses:
             return 1, "", self.refuses
-        if words == "--file -":
+        if words == "--file -" and data.startswith(("insert rule", "delete rule")):
+            self.amend(data)
+        elif words == "--file -":
             self.load(data)
-        elif words.startswith("delete table inet "):
-            del self.tables[rest[-1]]
         else:
             raise AssertionError(words)
         return 0, "", ""
@@ -65,43 +91,76 @@ class Host:
     def load(self, text):
         first, second, table = text.split("\n", 2)
         assert second == f"delete {first}"
-        self.tables[first.split()[-1]] = table
+        self.tables.pop(first.split()[-1], None)
+        if table:
+            self.tables[first.split()[-1]] = table
+
+    def amend(self, text):
+        """One chain of others, its rules ours."""
+        lines = self.listing.splitlines()[2:-2]
+        for number, line in enumerate(text.splitlines(), 10):
+            verb, _rule, family, table, chain, *rule = line.split(" ", 5)
+            assert (family, table, chain) == ("inet", "filter", "fwd")
+            if verb == "insert":
+                lines.insert(0, f"\t\t{rule[0]} # handle {number}")
+            else:
+                lines = [each for each in lines if not each.endswith(f" # {rule[0]}")]
+        head = "table inet filter { # handle 1\n\tchain fwd { # handle 2\n"
+        self.listing = head + "".join(f"{line}\n" for line in lines) + "\t}\n}\n"
 
     def systemctl(self, words):
-        if words.startswith("is-active --quiet wireguard-firewall-"):
-            return (0 if self.active else 3), "", ""
+        verb, unit = words.split()[0], words.split()[-1]
+        if verb == "is-active":
+            return (0 if unit in self.running else 3), "", ""
         self.changes.append(f"systemctl {words}")
-        if words == f"enable --quiet {UNIT}":
-            self.link.parent.mkdir(parents=True, exist_ok=True)
-            self.link.symlink_to(self.unit_file)
-        elif words == f"disable --quiet {UNIT}":
-            self.link.unlink()
-        elif words == f"start {UNIT}":
-            self.load(self.rules_file.read_text())
-            self.active = True
-        elif words == f"stop {UNIT}":
-            self.tables.pop("wireguard_wg0", None)
-            self.active = False
+        link = self.link.parent / unit
+        if verb == "enable":
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(self.unit_file.parent / unit)
+        elif verb == "disable":
+            link.unlink()
+        elif verb == "start":
+            self.running.add(unit)
+            if unit == UNIT:
+                self.load(self.rules_file.read_text())
+        elif verb == "stop":
+            self.running.remove(unit)
+            if unit == UNIT:
+                self.tables.pop("wireguard_wg0", None)
         else:
             assert words == "daemon-reload"
         return 0, "", ""
 
     def look(self):
         files = {str(path): path.read_text() for path in self.folder.rglob("*") if path.is_file()}
-        return files, dict(self.tables), self.active, self.link.is_symlink()
+        links = {path.name for path in self.folder.rglob("*") if path.is_symlink()}
+        return files, dict(self.tables), self.iptables, self.listing, set(self.running), links
 
 
 @pytest.fixture
 def host(monkeypatch, tmp_path):
     host = Host(tmp_path)
-    host.commands = {"nft": "nft", "systemctl": "systemctl", "iptables": "iptables"}
+    host.commands = {"nft": "nft", "systemctl": "systemctl", "sh": "sh"}
     host.systemd = True
-    monkeypatch.setattr(_firewall, "RULES_FILE", f"{tmp_path}/wireguard/{{}}.nft")
+    packaged = tmp_path / "packaged"
+    packaged.mkdir()
+    (packaged / "nftables.service").touch()
+    for backend, suffix in (
+        (_nftables.Nftables, "nft"),
+        (_iptables.Iptables, "iptables"),
+        (_amendments.Amendments, "amendments"),
+    ):
+        monkeypatch.setattr(backend, "rules_file", f"{tmp_path}/wireguard/{{}}.{suffix}")
+    monkeypatch.setattr(_backend, "UNITS", f"{tmp_path}/systemd")
     monkeypatch.setattr(_firewall, "UNITS", f"{tmp_path}/systemd")
-    monkeypatch.setattr(_firewall, "DROP_INS", f"{tmp_path}/systemd/nftables.service.d")
-    monkeypatch.setattr(_firewall, "find", host.commands.get)
-    monkeypatch.setattr(_firewall, "service", lambda run, name: _unit.Systemd(run, name) if host.systemd else None)
-    monkeypatch.setattr(_firewall, "default_route_interfaces", lambda: {"eth0"})
+    monkeypatch.setattr(_backend, "PACKAGED_UNITS", (str(packaged),))
+    monkeypatch.setattr(_backend, "service", lambda run, name: _unit.Systemd(run, name) if host.systemd else None)
+    monkeypatch.setattr(_ufw, "SETTINGS", f"{tmp_path}/ufw/ufw.conf")
+    monkeypatch.setattr(_ufw, "AFTER_INIT", f"{tmp_path}/ufw/after.init")
+    monkeypatch.setattr(_iptables, "PLUGINS", f"{tmp_path}/plugins")
+    for module in (_firewall, _iptables, _amendments, _ufw):
+        monkeypatch.setattr(module, "find", host.commands.get)
+    monkeypatch.setattr(_amendments, "default_route_interfaces", lambda: {"eth0"})
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, argv, data=None: host.run(argv, data))
     return host
 
@@ -122,7 +181,7 @@ def test_present(run_module, host):
     assert f"ExecStartPost=-nft --file {host.rules_file}\nExecReload=-nft --file {host.rules_file}\n" in (
         host.drop_in.read_text()
     )
-    assert host.active
+    assert host.running == {UNIT}
     assert host.link.is_symlink()
 
 
@@ -185,7 +244,7 @@ def drift_disabled(host):
 
 
 def drift_inactive(host):
-    host.active = False
+    host.running.clear()
 
 
 @pytest.mark.parametrize(
@@ -248,11 +307,12 @@ def test_check_mode_on_a_fresh_host(run_module, host):
 
 
 def test_what_nft_refuses_is_not_kept_for_the_next_boot(run_module, host):
+    before = host.look()
     host.refuses = "Error: Could not process rule: Operation not supported"
     result = run_module(wg_firewall, **RELAY)
     assert result["failed"]
     assert result["msg"] == "'nft --file -' failed: Error: Could not process rule: Operation not supported"
-    assert host.look() == ({}, {}, False, False)
+    assert host.look() == before
 
 
 def test_without_systemd(run_module, host):
@@ -283,8 +343,7 @@ def test_a_name_that_no_unit_may_have(run_module, host):
 
 
 def test_a_chain_that_would_still_drop(run_module, host):
-    chain = {"family": "inet", "table": "filter", "name": "fwd", "type": "filter", "hook": "forward", "policy": "drop"}
-    host.others = [{"chain": chain}]
+    host.others = [{"chain": FORWARDS}]
     result = run_module(wg_firewall, **RELAY)
     rule = 'insert rule inet filter fwd iifname "wg0" oifname "wg0" accept'
     assert result["blocked_by"] == [
@@ -299,8 +358,8 @@ def test_a_chain_that_would_still_drop(run_module, host):
     ]
     (warning,) = result["warnings"]
     assert (
-        'the chain \'fwd\' of table inet filter drops iifname "wg0" oifname "wg0": add it to that ruleset. '
-        f"Until that is loaded anew, this does: nft '{rule}'"
+        'the chain \'fwd\' of table inet filter drops iifname "wg0" oifname "wg0": add that to its ruleset, '
+        f"or let amend do it. Until that is loaded anew, this does: nft '{rule}'"
     ) in (warning if isinstance(warning, str) else warning["event"]["msg"])
 
 
@@ -321,14 +380,118 @@ def test_no_nft_and_nothing_filters(run_module, host):
     assert (result["changed"], result["backend"]) == (False, "none")
 
 
-def test_no_nft_and_something_filters(run_module, host):
+@pytest.mark.parametrize("theirs", [":INPUT DROP [0:0]\n", ":INPUT ACCEPT [0:0]\n-A FORWARD -j REJECT\n"])
+def test_where_iptables_filters_our_chains_are_there(run_module, host, theirs):
+    host.commands.update(iptables="iptables", ip6tables="ip6tables")
+    host.iptables = theirs
+    before = host.look()
+    predicted = run_module(wg_firewall, check=True, **RELAY)
+    assert host.look() == before
+    made = run_module(wg_firewall, **RELAY)
+    assert (made["changed"], made["backend"], made["blocked_by"]) == (True, "iptables", [])
+    assert made["diff"] == predicted["diff"]
+    assert [entry["after_header"] for entry in made["diff"]] == [
+        "iptables",
+        "ip6tables",
+        f"{host.folder}/systemd/wireguard-iptables-wg0.service",
+        f"{host.folder}/systemd/nftables.service.d/iptables-wireguard-wg0.conf",
+        f"{host.folder}/wireguard/wg0.iptables",
+        "wireguard-iptables-wg0.service",
+    ]
+    assert host.tables == {}
+    assert _firewall.interfaces_with_rules(host.run) == ["wg0"]
+    host.changes.clear()
+    again = run_module(wg_firewall, **RELAY)
+    assert (again["changed"], again["diff"], host.changes) == (False, [], [])
+    assert run_module(wg_firewall, name="wg0", state="absent")["changed"]
+    assert host.look() == before
+
+
+def test_another_back_end_takes_over_and_leaves_nothing(run_module, host):
+    host.commands.update(iptables="iptables", ip6tables="ip6tables")
+    with_table = run_module(wg_firewall, **RELAY) and host.look()
+    assert run_module(wg_firewall, **RELAY, backend="iptables")["changed"]
+    assert host.tables == {} and "wg-in-wg0" in host.iptables
+    assert not host.rules_file.exists()
+    assert host.running == {"wireguard-iptables-wg0.service"}
+    # Its own chains are no firewall of others.
+    assert run_module(wg_firewall, **RELAY)["backend"] == "nftables"
+    assert host.look() == with_table
+
+
+def test_a_kill_switch_is_in_nftables_whatever_else_is(run_module, host):
+    host.commands.update(iptables="iptables")
+    options = {**RELAY, "backend": "iptables", "kill_switch": {"fwmark": 51820}}
+    assert run_module(wg_firewall, **options)["backend"] == "iptables"
+    assert "chain output" in host.tables["wireguard_wg0"] and "chain input" not in host.tables["wireguard_wg0"]
+    assert "wg-in-wg0" in host.iptables
+    assert not run_module(wg_firewall, **options)["changed"]
     del host.commands["nft"]
-    for host.iptables in ("-P INPUT DROP\n", "-P INPUT ACCEPT\n-A FORWARD -j REJECT --reject-with x\n"):
-        result = run_module(wg_firewall, **RELAY)
-        assert result["msg"] == (
-            "iptables filters on this host, and the command 'nft' to let WireGuard through is missing: "
-            "install the package nftables"
-        )
+    assert "the kill switch needs the command 'nft'" in run_module(wg_firewall, **options)["msg"]
+
+
+def test_a_back_end_that_the_host_lacks(run_module, host):
+    result = run_module(wg_firewall, **RELAY, backend="iptables")
+    assert result["msg"] == "the command 'iptables' is missing on this host: install the package iptables"
+    host.commands["iptables"] = "iptables"
+    result = run_module(wg_firewall, **RELAY, backend="ufw")
+    assert "backend is ufw, which is not active on this host" in result["msg"]
+
+
+def test_ufw_loads_our_chains_again(run_module, host):
+    host.commands.update(iptables="iptables", ufw="ufw")
+    (host.folder / "ufw").mkdir()
+    (host.folder / "ufw" / "ufw.conf").write_text("ENABLED=yes\n")
+    after_init = host.folder / "ufw" / "after.init"
+    after_init.write_text("#!/bin/sh\n: theirs\n")
+    after_init.chmod(0o640)
+    before = host.look()
+    assert run_module(wg_firewall, **RELAY)["backend"] == "ufw"
+    assert f"sh {host.folder}/wireguard/wg0.iptables" in after_init.read_text()
+    assert mode(after_init) == 0o750
+    assert not run_module(wg_firewall, **RELAY)["changed"]
+    run_module(wg_firewall, name="wg0", state="absent")
+    assert host.look() == before
+    assert mode(after_init) == 0o640
+
+
+def test_netfilter_persistent_loads_our_chains_again(run_module, host):
+    host.commands["iptables"] = "iptables"
+    plugins = host.folder / "plugins"
+    plugins.mkdir()
+    run_module(wg_firewall, name="a=b", listen_port=1, backend="iptables")
+    (plugin,) = plugins.iterdir()
+    assert (plugin.name, mode(plugin)) == ("60-wireguard-a_3db", 0o755)
+    assert plugin.read_text().endswith(f'[ "$1" != start ] || sh {host.folder}/wireguard/a=b.iptables\n')
+    run_module(wg_firewall, name="a=b", state="absent", backend="iptables")
+    assert list(plugins.iterdir()) == []
+
+
+FORWARDS = {"family": "inet", "table": "filter", "name": "fwd", "type": "filter", "hook": "forward", "policy": "drop"}
+
+
+def test_chains_of_others_are_amended_by_permission(run_module, host):
+    host.others = [{"chain": FORWARDS}]
+    run_module(wg_firewall, **RELAY)
+    without = host.look()
+    predicted = run_module(wg_firewall, check=True, **RELAY, amend=True)
+    assert host.look() == without
+    made = run_module(wg_firewall, **RELAY, amend=True)
+    assert (made["changed"], made["blocked_by"], made["diff"]) == (True, [], predicted["diff"])
+    assert "warnings" not in made
+    rule = 'iifname "wg0" oifname "wg0" accept comment "wireguard wg0"'
+    assert made["diff"][0]["after"] == f"inet filter fwd {rule}\n"
+    assert f"\tchain fwd {{ # handle 2\n\t\t{rule} # handle 10\n" in host.listing
+    assert f"insert 'inet filter fwd' '{rule}'\n" in (host.folder / "wireguard/wg0.amendments").read_text()
+    # What nft says then; our own rule is no reason to think that it is not needed.
+    accept = {"comment": "wireguard wg0", "expr": [{"accept": None}]}
+    host.others.append({"rule": {"family": "inet", "table": "filter", "chain": "fwd", **accept}})
+    host.changes.clear()
+    assert not run_module(wg_firewall, **RELAY, amend=True)["changed"]
+    assert host.changes == []
+    revoked = run_module(wg_firewall, **RELAY)
+    assert revoked["changed"] and revoked["blocked_by"]
+    assert host.look() == without
 
 
 def test_no_nft_and_masquerading(run_module, host):
@@ -370,10 +533,10 @@ def test_default_routes(monkeypatch):
             f"{'0' * 32} 00 {'0' * 32} 00 fe80{'0' * 28} 00000400 00000001 00000000 00000003     eth1\n"
         ),
     }
-    monkeypatch.setattr(_firewall, "_text", files.get)
-    assert _firewall.default_route_interfaces() == {"eth0", "eth1"}
-    monkeypatch.setattr(_firewall, "_text", {}.get)
-    assert _firewall.default_route_interfaces() == set()
+    monkeypatch.setattr(_amendments, "text_of", files.get)
+    assert _amendments.default_route_interfaces() == {"eth0", "eth1"}
+    monkeypatch.setattr(_amendments, "text_of", {}.get)
+    assert _amendments.default_route_interfaces() == set()
 
 
 def test_no_kill_switch_is_left_out_in_silence(run_module, host):

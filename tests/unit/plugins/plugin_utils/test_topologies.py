@@ -67,9 +67,10 @@ def test_only_the_relay_forwards_and_only_nodes_with_an_endpoint_listen():
         "forward": [{"from": "wg0", "to": "wg0"}],
         "masquerade": [],
         "kill_switch": None,
+        "ping": True,
     }
-    nothing = {"name": "wg0", "listen_port": None, "forward": [], "masquerade": [], "kill_switch": None}
-    assert wishes["public-server2"] == {**nothing, "listen_port": 51820}
+    nothing = {"name": "wg0", "listen_port": None, "forward": [], "masquerade": [], "kill_switch": None, "ping": False}
+    assert wishes["public-server2"] == {**nothing, "listen_port": 51820, "ping": True}
     assert wishes["laptop"] == nothing
 
 
@@ -99,6 +100,7 @@ def test_the_firewall_of_an_exit_and_of_the_owner_of_a_lan():
         ],
         "masquerade": [{"source": "10.44.0.0/24", "to": None}],
         "kill_switch": None,
+        "ping": True,
     }
 
 
