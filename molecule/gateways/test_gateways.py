@@ -18,11 +18,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from fleet import Fleet
+from packets import NOBODY, WITHOUT_VERIFY, Story
 
 GATEWAYS = {"montreal", "newyork", "vancouver"}
 ALL = {*GATEWAYS, "laptop"}
@@ -39,7 +39,6 @@ NAMES = """
 198.51.100.2 server2.example.net newyork.example.net
 198.51.100.3 vancouver.example.net
 """
-WITHOUT_VERIFY = ("--skip-tags", "verify")
 ADDRESSES = {
     "desk1": ("192.168.1.10", "fd01::10"),
     "desk2": ("192.168.2.10", "fd02::10"),
@@ -53,46 +52,7 @@ ADDRESSES = {
 }
 # What the laptop's packets come from: the exit, or the hotel's router.
 EXIT, HOTEL = ("198.51.100.1", "2001:db8::1"), ("198.51.100.104", "2001:db8::104")
-NOBODY = ("", "")
 
-# On port 7 of UDP the address of whoever asks, and on that of TCP the size of the segments that were agreed on.
-ANSWER = """
-import contextlib, ipaddress, socket, threading
-def plain(address):
-    address = ipaddress.ip_address(address.partition("%")[0])
-    return str(address.ipv4_mapped or address).encode()
-def segments():
-    listener = socket.create_server(("::", 7), family=socket.AF_INET6, dualstack_ipv6=True)
-    while True:
-        connection, _sender = listener.accept()
-        connection.sendall(str(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)).encode())
-        connection.close()
-threading.Thread(target=segments, daemon=True).start()
-asked = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-asked.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-asked.bind(("::", 7))
-print("ready", flush=True)
-while True:
-    _question, sender = asked.recvfrom(100)
-    with contextlib.suppress(OSError):  # there may be no way back
-        asked.sendto(plain(sender[0]), sender)
-"""
-ASK = """
-import contextlib, socket, sys
-for address in sys.argv[1:]:
-    answer = ""
-    with contextlib.suppress(OSError), socket.socket(
-        socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
-    ) as question:
-        question.settimeout(1)
-        question.connect((address, 7))
-        for _attempt in range(3):
-            question.send(b"who am I?")
-            with contextlib.suppress(TimeoutError):
-                answer = question.recv(100).decode()
-                break
-    print(answer)
-"""
 SEGMENTS = "import socket, sys; print(socket.create_connection((sys.argv[1], 7), timeout=5).recv(100).decode())"
 # Lines of others, some of them not ended as Unix ends them, or looking like ours.
 FOREIGN = r"""
@@ -114,28 +74,12 @@ table inet seen {
 """
 
 
-class Story:
-    """The fleet, and all the hosts that are not in it."""
+class Gateways(Story):
+    """The fleet, its hosts' files of names, and what the server on the internet notices."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.hosts_files = {host: base64.b64decode(fleet.ssh(host, FOREIGN)) for host in ALL}
-
-    def inside(self, host: str, *command: str, said: str | None = None) -> str:
-        """What a command of this machine says in the network namespace of a host."""
-        argv = [*self.fleet.inside(host), *command]
-        return subprocess.run(argv, input=said, capture_output=True, text=True, check=True).stdout
-
-    def seen_from(self, host: str, other: str) -> tuple[str, ...]:
-        """The addresses, IPv4 and IPv6, that ``other`` is asked from when ``host`` asks; '' if no answer comes."""
-        return tuple(self.inside(host, "python3", "-c", ASK, *ADDRESSES[other]).split("\n")[:2])
-
-    def write(self, host: str, **variables: Any) -> None:
-        """The user writes variables of a host."""
-        path = self.fleet.project / "inventory.yml"
-        inventory = yaml.safe_load(path.read_text())
-        inventory["wireguard"]["hosts"][host].update({f"wireguard_{name}": value for name, value in variables.items()})
-        path.write_text(yaml.safe_dump(inventory))
+    def __init__(self) -> None:
+        super().__init__(Fleet(), ADDRESSES)
+        self.hosts_files = {host: base64.b64decode(self.fleet.ssh(host, FOREIGN)) for host in ALL}
 
     def delete(self, host: str) -> None:
         """The user deletes a host."""
@@ -143,12 +87,6 @@ class Story:
         inventory = yaml.safe_load(path.read_text())
         del inventory["wireguard"]["hosts"][host]
         path.write_text(yaml.safe_dump(inventory))
-
-    def converge(self, changed: set[str]) -> None:
-        """A run changes these hosts, and another one nothing."""
-        run = self.fleet.run(*WITHOUT_VERIFY)
-        assert (run.code, run.hosts("changed")) == (0, changed)
-        assert self.fleet.run(*WITHOUT_VERIFY).hosts("changed") == set()
 
     def known(self, host: str, node: str) -> set[str]:
         """The addresses by which a host knows a node."""
@@ -160,23 +98,14 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story() -> Iterator[Story]:
-    story = Story(Fleet())
+def story() -> Iterator[Gateways]:
+    story = Gateways()
     story.inside("server", "nft", "-f", "-", said=COUNT)
-    listeners = []
-    try:
-        for host in ADDRESSES:
-            command = [*story.fleet.inside(host), "python3", "-c", ANSWER]
-            listeners.append(subprocess.Popen(command, stdout=subprocess.PIPE))
-            assert listeners[-1].stdout.readline() == b"ready\n"
+    with story.answering():
         yield story
-    finally:
-        for listener in listeners:
-            listener.kill()
-            listener.wait()
 
 
-def test_the_network_is_verified(story: Story) -> None:
+def test_the_network_is_verified(story: Gateways) -> None:
     assert story.seen_from("laptop", "server") == HOTEL
     assert story.fleet.run().code == 0
     again = story.fleet.run()
@@ -185,7 +114,7 @@ def test_the_network_is_verified(story: Story) -> None:
     assert re.search(NOBODY_NEEDS_NAMES, again.output)
 
 
-def test_every_host_knows_every_node_by_name(story: Story) -> None:
+def test_every_host_knows_every_node_by_name(story: Gateways) -> None:
     addresses = {node: set(record["addresses"]) for node, record in story.fleet.registry().items()}
     assert set(addresses) == ALL | {"phone"}
     for host in sorted(ALL):
@@ -195,7 +124,7 @@ def test_every_host_knows_every_node_by_name(story: Story) -> None:
     story.fleet.ssh("laptop", "ping -4 -c 1 -W 5 newyork.wg0 && ping -6 -c 1 -W 5 vancouver.wg0")
 
 
-def test_names_go_with_their_nodes_and_when_they_are_switched_off(story: Story) -> None:
+def test_names_go_with_their_nodes_and_when_they_are_switched_off(story: Gateways) -> None:
     story.write("newyork", names=False)
     story.delete("phone")
     told = story.fleet.run(*WITHOUT_VERIFY, "--check", "--diff")
@@ -207,17 +136,17 @@ def test_names_go_with_their_nodes_and_when_they_are_switched_off(story: Story) 
     assert [host for host in ALL if not story.known(host, "laptop")] == ["newyork"]
 
 
-def test_lans_reach_one_another_without_translation(story: Story) -> None:
+def test_lans_reach_one_another_without_translation(story: Gateways) -> None:
     for host, other in itertools.permutations(("desk1", "desk2", "desk3"), 2):
         assert story.seen_from(host, other) == ADDRESSES[host], (host, other)
 
 
-def test_segments_fit_into_the_tunnel(story: Story) -> None:
+def test_segments_fit_into_the_tunnel(story: Gateways) -> None:
     assert int(story.inside("desk1", "python3", "-c", SEGMENTS, ADDRESSES["desk2"][0])) <= 1420 - 40
     assert int(story.inside("desk1", "python3", "-c", SEGMENTS, ADDRESSES["desk2"][1])) <= 1420 - 60
 
 
-def test_the_laptop_is_on_the_internet_as_the_exit(story: Story) -> None:
+def test_the_laptop_is_on_the_internet_as_the_exit(story: Gateways) -> None:
     assert story.seen_from("laptop", "server") == EXIT
     assert story.seen_from("laptop", "desk2") != NOBODY
     # Its own LAN it reaches as ever, and is reached from there.
@@ -228,7 +157,7 @@ def test_the_laptop_is_on_the_internet_as_the_exit(story: Story) -> None:
     assert story.seen_from("laptop", "server") == EXIT
 
 
-def test_a_lan_that_knows_no_way_back(story: Story) -> None:
+def test_a_lan_that_knows_no_way_back(story: Gateways) -> None:
     assert story.seen_from("desk1", "printer3") == NOBODY
     story.write("vancouver", subnet_nat=True)
     story.converge({"vancouver"})
@@ -241,7 +170,7 @@ def test_a_lan_that_knows_no_way_back(story: Story) -> None:
     assert story.seen_from("desk1", "desk3") == ADDRESSES["desk1"]
 
 
-def test_a_lan_host_that_takes_all_lans_for_its_own(story: Story) -> None:
+def test_a_lan_host_that_takes_all_lans_for_its_own(story: Gateways) -> None:
     assert story.seen_from("desk1", "till3")[0] == ""
     story.write("vancouver", proxy_arp="eth1")
     story.converge({"vancouver"})
@@ -249,7 +178,7 @@ def test_a_lan_host_that_takes_all_lans_for_its_own(story: Story) -> None:
     assert story.seen_from("till3", "desk2")[0] == ADDRESSES["till3"][0]
 
 
-def test_nothing_leaks_past_a_kill_switch(story: Story) -> None:
+def test_nothing_leaks_past_a_kill_switch(story: Gateways) -> None:
     story.fleet.ssh("laptop", "systemctl stop wg-quick@wg0")
     assert story.seen_from("laptop", "server") == HOTEL
     story.write("laptop", kill_switch=True)
@@ -273,7 +202,7 @@ def test_nothing_leaks_past_a_kill_switch(story: Story) -> None:
     assert story.from_the_hotel() == leaked
 
 
-def test_a_kill_switch_is_there_after_a_reboot(story: Story) -> None:
+def test_a_kill_switch_is_there_after_a_reboot(story: Gateways) -> None:
     leaked = story.from_the_hotel()
     reboot = "ansible.builtin.reboot", "-a", "reboot_timeout=120"
     subprocess.run(["ansible", "-i", story.fleet.project, "laptop", "-b", "-m", *reboot], check=True)
@@ -284,7 +213,7 @@ def test_a_kill_switch_is_there_after_a_reboot(story: Story) -> None:
     assert story.from_the_hotel() == leaked
 
 
-def test_nothing_is_left(story: Story) -> None:
+def test_nothing_is_left(story: Gateways) -> None:
     assert story.fleet.run(playbook="remove").hosts("changed") == ALL
     for host in ALL:
         left = story.fleet.ssh(host, "nft list ruleset; ls -A /etc/wireguard /etc/sysctl.d")
@@ -295,7 +224,7 @@ def test_nothing_is_left(story: Story) -> None:
 
 
 @pytest.mark.parametrize("example", MACHINES)
-def test_examples(story: Story, tmp_path: Path, example: str) -> None:
+def test_examples(story: Gateways, tmp_path: Path, example: str) -> None:
     connections = json.loads((story.fleet.state / "connection.json").read_text())["all"]["hosts"]
     machines = MACHINES[example]
     hosts = {name: {**connections[machine], "ansible_host": machine} for name, machine in machines.items()}
