@@ -81,7 +81,6 @@ interfaces:
         - The network namespace into which M(wirefleet.wireguard.wg_interface) has put it. Null for the host's own.
       type: str
       sample: vpn
-      version_added: 0.2.0
     public_key:
       description: The interface's public key. Null if it has no key, or if C(wg) is missing.
       type: str

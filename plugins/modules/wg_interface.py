@@ -80,7 +80,6 @@ options:
         lost by that.
       - For O(state=absent) it is where to look as well, beside where this module has last put it.
     type: str
-    version_added: 0.2.0
   mtu:
     description: MTU of the interface. If left out it is computed as C(wg-quick) does, from the way to the endpoints.
     type: int
