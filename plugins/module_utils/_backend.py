@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import typing as t
 
@@ -32,8 +33,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart={load}
 ExecReload={load}
-ExecStop=-{stop}
-
+{stop}
 [Install]
 WantedBy=multi-user.target
 """
@@ -65,19 +65,21 @@ class Backend:
     name: str
     rules: tuple[str, ...]  # what ``live`` tells of
     rules_file: str  # of the interface {}
-    unit_name: str  # of the interface {}
+    unit_name: str | None = None  # of the interface {}
     loaders: tuple[str, ...]  # the services that load the host's own rules
-    flushers: tuple[str, ...]  # those of them after which ours have to be loaded again
+    flushers: tuple[str, ...] = ()  # those of them after which ours have to be loaded again
     drop_in: str  # the file by which each of them loads it again, of the interface {}
     load_command: str  # loads the file, as often as one likes; for systemd
-    stop_command = "true"
+    unload_command: str | None = None
 
     def __init__(self, run_command: RunCommand, interface: str) -> None:
         self._run_command = run_command
         self.interface = interface
         self.rules_path = self.rules_file.format(interface)
         self.persistent = isinstance(service(run_command, interface), Systemd)
-        self.unit = self.unit_name.format(escaped(interface))
+        self.unit = None
+        if self.unit_name and self.persistent:
+            self.unit = self.unit_name.format(escaped(interface))
 
     # --- what each back end says ---
 
@@ -99,13 +101,13 @@ class Backend:
 
     def other_files(self, wanted: bool) -> State:
         """The files beside the one with the rules, as they shall be."""
-        if not self.persistent:
+        if not self.unit:
             return {}
         here = [each for each in self.flushers if any(os.path.exists(f"{at}/{each}") for at in PACKAGED_UNITS)]
         values = {
             "interface": self.interface,
             "load": self.load_command,
-            "stop": self.stop_command,
+            "stop": f"ExecStop=-{self.unload_command}\n" if self.unload_command else "",
             "loaders": " ".join(self.loaders),
         }
         files: State = {f"{UNITS}/{self.unit}": UNIT.format(**values) if wanted else None}
@@ -118,13 +120,22 @@ class Backend:
         """The mode of a file, by what shall be in it."""
         return 0o600 if path == self.rules_path else 0o644
 
-    # --- what is the same for all ---
+    # --- what is the same for all, or most ---
+
+    @classmethod
+    def interfaces(cls) -> set[str]:
+        """The interfaces of which any file is there; costs no command."""
+        found = set()
+        for pattern in (cls.rules_file, *(f"{UNITS}/{each}.d/{cls.drop_in}" for each in cls.flushers)):
+            before, after = pattern.split("{}")
+            found |= {path[len(before) : -len(after)] for path in glob.glob(pattern.format("*"))}
+        return found
 
     def read(self) -> State:
         """What there is. Raises FirewallError."""
         state = self.live()
         state.update({path: text_of(path) for path in (*self.other_files(wanted=False), self.rules_path)})
-        if self.persistent:
+        if self.unit:
             enabled = os.path.islink(f"{UNITS}/multi-user.target.wants/{self.unit}")
             active = self._run_command(["systemctl", "is-active", "--quiet", self.unit])[0] == 0
             state[self.unit] = f"{'enabled' if enabled else 'disabled'}, {'active' if active else 'inactive'}\n"
@@ -137,7 +148,7 @@ class Backend:
         else:
             rules, text = self.wanted_rules(wish)
             state = {**rules, **self.other_files(wanted=True), self.rules_path: text}
-        if self.persistent:
+        if self.unit:
             state[self.unit] = NOT_LOADED if wish.is_empty else LOADED
         return state
 
@@ -150,14 +161,14 @@ class Backend:
         """Make what is before to what shall be after. Raises FirewallError and OSError."""
         # The live rules first: should they be refused, nothing is left for the next boot to stumble over.
         self.load(before, after)
-        was, shall = (state.get(self.unit) or NOT_LOADED for state in (before, after))
+        was, shall = (state.get(self.unit or "") or NOT_LOADED for state in (before, after))
         if was.endswith(" active\n") and not shall.endswith(" active\n"):
             self.run(["systemctl", "stop", self.unit])
         if was.startswith("enabled") and not shall.startswith("enabled"):
             self.run(["systemctl", "disable", "--quiet", self.unit])
         changed = {path for path in after if path.startswith("/") and before[path] != after[path]}
         for path in changed:
-            self._put(path, after[path])
+            self.put(path, after[path])
         if any(path.startswith(UNITS) for path in changed):
             self.run(["systemctl", "daemon-reload"])
         if shall.startswith("enabled") and not was.startswith("enabled"):
@@ -165,7 +176,8 @@ class Backend:
         if shall.endswith(" active\n") and not was.endswith(" active\n"):
             self.run(["systemctl", "start", self.unit])
 
-    def _put(self, path: str, text: str | None) -> None:
+    def put(self, path: str, text: str | None) -> None:
+        """Write or remove a file. Raises OSError."""
         directory = os.path.dirname(path)
         if text is None:
             _files.remove(path)

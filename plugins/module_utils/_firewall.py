@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-import glob
 import re
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _nftables
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._amendments import Amendments, obstacles
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import UNITS, Backend, FirewallError
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._filtering import Obstacle
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._firewalld import Firewalld, is_active
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._iptables import Iptables
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._nftables import Nftables
@@ -33,6 +33,11 @@ def choose(run_command: RunCommand, wish: Wish, name: str) -> Backend | None:
     nothing filters and nothing is translated. Raises FirewallError if the host lacks what the wish needs.
     """
     nft = find("nft")
+    if name in ("auto", "firewalld"):
+        if is_active(run_command):
+            return Firewalld(run_command, wish.name)
+        if name == "firewalld":
+            raise FirewallError("backend is firewalld, which does not run on this host: start it there, or write auto")
     chains = Iptables(run_command, wish.name) if find("iptables") else None
     if name in ("iptables", "ufw"):
         if chains is None:
@@ -65,18 +70,24 @@ def missing(run_command: RunCommand, wish: Wish, chosen: Backend) -> list[Obstac
 
 
 def shares(run_command: RunCommand, wish: Wish, chosen: Backend, amended: t.Sequence[Obstacle]) -> list[Share]:
-    """Who has to see to what on this host: the chosen back end, nftables for a kill switch in any case, the amendments
-    of the chains of others, and whoever has anything left of an earlier choice. Raises FirewallError.
+    """Who has to see to what on this host: the chosen back end; nftables, for a kill switch in any case, and for all
+    that firewalld cannot say; the amendments; and whoever has anything left of an earlier choice. Raises FirewallError.
     """
     nft, nothing = find("nft"), Wish(wish.name)
     found = [Share(chosen, wish)]
-    if not isinstance(chosen, Nftables):
+    if isinstance(chosen, Iptables):
         if wish.kill_switch and nft is None:
             raise _needs_nft("the kill switch")
         found = [Share(chosen, wish._replace(kill_switch=None))]
         found.append(Share(Nftables(run_command, wish.name, nft), nothing._replace(kill_switch=wish.kill_switch)))
-    elif find("iptables"):
+    elif isinstance(chosen, Firewalld):
+        if nft is None and not wish.is_empty:
+            raise _needs_nft("firewalld")
+        found.append(Share(Nftables(run_command, wish.name, nft), wish))
+    if find("iptables") and not isinstance(chosen, Iptables):
         found.append(Share(Iptables(run_command, wish.name), nothing))
+    if find("firewall-cmd") and not isinstance(chosen, Firewalld):
+        found.append(Share(Firewalld(run_command, wish.name), nothing))
     if nft:
         amendments = Amendments(run_command, wish.name, nft, amended)
         found.append(Share(amendments, wish if amended else nothing))
@@ -88,18 +99,14 @@ def every(run_command: RunCommand, interface: str) -> list[Backend]:
     nft = find("nft")
     found: list[Backend] = [Nftables(run_command, interface, nft)]
     found += [Iptables(run_command, interface)] if find("iptables") else []
+    found += [Firewalld(run_command, interface)] if find("firewall-cmd") else []
     found += [Amendments(run_command, interface, nft)] if nft else []
     return found
 
 
 def interfaces_with_rules(run_command: RunCommand) -> list[str]:
     """The interfaces for which anything of ours is there: a live table of nftables, or a file of any back end."""
-    found = set()
-    for backend in (Nftables, Iptables, Amendments):
-        drop_ins = [f"{UNITS}/{service}.d/{backend.drop_in}" for service in backend.flushers]
-        for pattern in (backend.rules_file, *drop_ins):
-            before, after = pattern.split("{}")
-            found |= {path[len(before) : -len(after)] for path in glob.glob(pattern.format("*"))}
+    found = set().union(*(backend.interfaces() for backend in (Nftables, Iptables, Firewalld, Amendments)))
     nft = find("nft")
     if nft:
         _code, out, _err = run_command([nft, "list", "tables", "inet"])

@@ -27,7 +27,7 @@ class Nftables(Backend):
         self._title = f"table inet {table_name(interface)}"
         self.rules = (self._title,)
         self.load_command = f"{nft} --file {self.rules_path}"
-        self.stop_command = f"{nft} delete {self._title}"
+        self.unload_command = f"{nft} delete {self._title}"
 
     def governs(self, family: str, table: str) -> bool:
         """Our table."""

@@ -15,6 +15,8 @@ description:
     Each rule counts what it has let pass.
   - In V(iptables) and V(ufw) they are in chains of their own, C(wg-in-NAME), C(wg-fwd-NAME) and C(wg-nat-NAME), to each
     of which one jump leads from the head of a built-in chain, in one transaction for IPv4 and one for IPv6.
+  - In V(firewalld) there are a zone with the interface, which bears its name and lets in what the default zone does,
+    and policies for the port and for what is forwarded; the table of V(nftables) does the rest.
   - Rules of others stay as they are, in their order. Only with O(amend) is anything added to their chains of nftables.
   - The rules are kept in C(/etc/wireguard), in C(NAME.nft), C(NAME.iptables) and C(NAME.amendments). Where systemd
     runs, a unit loads each of them at boot, and a drop-in whenever C(nftables.service) is started, restarted or
@@ -37,14 +39,16 @@ options:
     default: present
   backend:
     description:
-      - V(nftables), V(iptables) or V(ufw), rules as described. ufw must be active for it.
+      - V(nftables), V(iptables), V(ufw) or V(firewalld), rules as described. ufw and firewalld must be active for it.
+      - firewalld learns them at a reload only. If that would lose settings of others, which are not permanent, the
+        module fails and names them; O(forward) is between O(name) and any or no other interface there.
       - V(none), the firewall of the host is left alone, also what an earlier run made there.
-      - V(auto), what runs there. That is V(ufw) if that is active; V(iptables) if there are rules of others in its
-        chains C(INPUT) and C(FORWARD), or their policy is to drop; else V(nftables). Where the command C(nft) is
-        missing and nothing filters, there is nothing to do, or V(iptables) masquerades.
+      - V(auto), what runs there. That is V(firewalld) or V(ufw) if one is active; V(iptables) if there are rules
+        of others in its chains C(INPUT) and C(FORWARD), or their policy is to drop; else V(nftables). Where the command
+        C(nft) is missing and nothing filters, there is nothing to do, or V(iptables) masquerades.
       - What an earlier run made with another one is removed.
     type: str
-    choices: [auto, nftables, iptables, ufw, none]
+    choices: [auto, nftables, iptables, ufw, firewalld, none]
     default: auto
   amend:
     description:
@@ -200,7 +204,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backend:
-  description: What was used, V(nftables), V(iptables), V(ufw) or V(none).
+  description: What was used, V(nftables), V(iptables), V(ufw), V(firewalld) or V(none).
   returned: success
   type: str
   sample: nftables
@@ -289,7 +293,9 @@ def run(module: AnsibleModule) -> dict:
         if not module.check_mode:
             backend.apply(before, after)
         if not (backend.persistent or share.is_empty):
-            module.warn(f"nothing on this host loads {backend.rules_path} at boot: {backend.load_command}")
+            module.warn(
+                f"nothing on this host loads {backend.rules_path} at boot: have it run '{backend.load_command}'"
+            )
     for obstacle in blocked_by if not amended else []:
         module.warn(
             f"the chain '{obstacle.chain}' of table {obstacle.family} {obstacle.table} drops {obstacle.traffic}: add "
@@ -321,7 +327,11 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "backend": {"type": "str", "choices": ["auto", "nftables", "iptables", "ufw", "none"], "default": "auto"},
+            "backend": {
+                "type": "str",
+                "choices": ["auto", "nftables", "iptables", "ufw", "firewalld", "none"],
+                "default": "auto",
+            },
             "listen_port": {"type": "int"},
             "forward": {
                 "type": "list",

@@ -13,6 +13,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _amendments,
     _backend,
     _firewall,
+    _firewalld,
     _iptables,
     _nftables,
     _ufw,
@@ -38,6 +39,7 @@ class Host:
         self.running = set()
         self.refuses = None
         self.iptables = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n"
+        self.zones, self.only_now = None, ""
         self.listing = "table inet filter { # handle 1\n\tchain fwd { # handle 2\n\t}\n}\n"
         self.changes = []
 
@@ -46,11 +48,26 @@ class Host:
         words = " ".join(rest)
         if name == "nft":
             return self.nft(words, rest, data)
+        if name == "firewall-cmd":
+            return self.firewalld(words)
         if name.endswith("tables-save"):
             return 0, f"*filter\n{self.iptables}COMMIT\n", ""
         if name.endswith("tables-restore"):
             return self.restore(name, data)
         return self.systemctl(words)
+
+    def firewalld(self, words):
+        if words == "--state":
+            return (0 if self.zones is not None else 252), "", ""
+        if words == "--get-zones":
+            return 0, " ".join(self.zones), ""
+        if words in ("--check-config", "--reload"):
+            self.changes.append(f"firewall-cmd {words}")
+            if self.refuses:
+                return 1, "", self.refuses
+            self.zones = sorted(path.stem for path in (self.folder / "zones").iterdir())
+            return 0, "", ""
+        return 0, "" if "--permanent" in words else self.only_now, ""
 
     def restore(self, name, data):
         """One host has both versions in one text."""
@@ -152,13 +169,15 @@ def host(monkeypatch, tmp_path):
     ):
         monkeypatch.setattr(backend, "rules_file", f"{tmp_path}/wireguard/{{}}.{suffix}")
     monkeypatch.setattr(_backend, "UNITS", f"{tmp_path}/systemd")
-    monkeypatch.setattr(_firewall, "UNITS", f"{tmp_path}/systemd")
     monkeypatch.setattr(_backend, "PACKAGED_UNITS", (str(packaged),))
     monkeypatch.setattr(_backend, "service", lambda run, name: _unit.Systemd(run, name) if host.systemd else None)
     monkeypatch.setattr(_ufw, "SETTINGS", f"{tmp_path}/ufw/ufw.conf")
     monkeypatch.setattr(_ufw, "AFTER_INIT", f"{tmp_path}/ufw/after.init")
+    monkeypatch.setattr(_firewalld, "ZONES", f"{tmp_path}/zones")
+    monkeypatch.setattr(_firewalld, "POLICIES", f"{tmp_path}/policies")
+    monkeypatch.setattr(_firewalld.Firewalld, "rules_file", f"{tmp_path}/zones/{{}}.xml")
     monkeypatch.setattr(_iptables, "PLUGINS", f"{tmp_path}/plugins")
-    for module in (_firewall, _iptables, _amendments, _ufw):
+    for module in (_firewall, _iptables, _firewalld, _amendments, _ufw):
         monkeypatch.setattr(module, "find", host.commands.get)
     monkeypatch.setattr(_amendments, "default_route_interfaces", lambda: {"eth0"})
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, argv, data=None: host.run(argv, data))
@@ -436,6 +455,8 @@ def test_a_back_end_that_the_host_lacks(run_module, host):
     host.commands["iptables"] = "iptables"
     result = run_module(wg_firewall, **RELAY, backend="ufw")
     assert "backend is ufw, which is not active on this host" in result["msg"]
+    result = run_module(wg_firewall, **RELAY, backend="firewalld")
+    assert "backend is firewalld, which does not run on this host" in result["msg"]
 
 
 def test_ufw_loads_our_chains_again(run_module, host):
@@ -465,6 +486,75 @@ def test_netfilter_persistent_loads_our_chains_again(run_module, host):
     assert plugin.read_text().endswith(f'[ "$1" != start ] || sh {host.folder}/wireguard/a=b.iptables\n')
     run_module(wg_firewall, name="a=b", state="absent", backend="iptables")
     assert list(plugins.iterdir()) == []
+
+
+@pytest.fixture
+def firewalld(host):
+    """firewalld runs on the host, with one zone."""
+    host.commands["firewall-cmd"] = "firewall-cmd"
+    host.zones = ["public"]
+    for folder in ("zones", "policies", "wireguard", "systemd"):
+        (host.folder / folder).mkdir()
+    (host.folder / "zones" / "public.xml").write_text('<zone><service name="ssh"/></zone>')
+    return host
+
+
+def test_firewalld_opens_and_a_table_does_the_rest(run_module, firewalld):
+    before = firewalld.look()
+    predicted = run_module(wg_firewall, check=True, **RELAY)
+    assert firewalld.look() == before
+    made = run_module(wg_firewall, **RELAY)
+    assert (made["backend"], made["persistent"], made["diff"]) == ("firewalld", True, predicted["diff"])
+    assert firewalld.zones == ["public", "wg0"]
+    assert "ssh" in (firewalld.folder / "zones/wg0.xml").read_text()
+    assert [path.name for path in (firewalld.folder / "policies").iterdir()] == ["wg0-in.xml"]
+    assert "chain forward" in firewalld.tables["wireguard_wg0"]
+    assert _firewall.interfaces_with_rules(firewalld.run) == ["wg0"]
+    firewalld.changes.clear()
+    assert not run_module(wg_firewall, **RELAY)["changed"]
+    assert firewalld.changes == []
+    # Another kind takes over.
+    assert run_module(wg_firewall, **RELAY, backend="nftables")["changed"]
+    assert firewalld.zones == ["public"]
+    run_module(wg_firewall, **RELAY)
+    assert run_module(wg_firewall, name="wg0", state="absent")["changed"]
+    assert firewalld.look() == before
+    assert firewalld.zones == ["public"]
+
+
+def test_what_firewalld_has_only_now_is_not_lost(run_module, firewalld):
+    firewalld.only_now = "public\n  services: https\n"
+    before = firewalld.look()
+    result = run_module(wg_firewall, **RELAY)
+    assert (
+        result["failed"]
+        and "firewalld has settings that the reload which this change needs would lose" in result["msg"]
+    )
+    assert firewalld.look() == before
+    assert firewalld.changes == []
+
+
+def test_what_firewalld_refuses_is_not_kept(run_module, firewalld):
+    firewalld.refuses = "INVALID_ZONE"
+    before = firewalld.look()
+    assert run_module(wg_firewall, **RELAY)["msg"] == "'firewall-cmd --check-config' failed: INVALID_ZONE"
+    assert firewalld.look() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "said"),
+    [
+        ("a=b", None, "firewalld allows no zone a=b"),
+        ("wg0", ("wg0", "<zone/>"), "firewalld has a zone wg0 already"),
+        ("wg0", ("work", '<zone><interface name="wg0"/></zone>'), "the zone work of firewalld has wg0"),
+    ],
+)
+def test_what_is_in_the_way_of_a_zone(run_module, firewalld, name, zone, said):
+    if zone:
+        (firewalld.folder / "zones" / f"{zone[0]}.xml").write_text(zone[1])
+    before = firewalld.look()
+    assert said in run_module(wg_firewall, name=name, listen_port=1)["msg"]
+    assert firewalld.look() == before
 
 
 FORWARDS = {"family": "inet", "table": "filter", "name": "fwd", "type": "filter", "hook": "forward", "policy": "drop"}
