@@ -21,10 +21,10 @@ from fleet import Fleet
 from packets import NOBODY, WITHOUT_VERIFY, Story
 
 # The gateways by the kind of their firewall, each with its desk and its client.
-NFTABLES, IPTABLES, UFW = "alder", "birch", "cedar"
-GATEWAYS = (NFTABLES, IPTABLES, UFW)
-CLIENTS = dict(zip(GATEWAYS, ("ann", "bob", "cat")))
-DESKS = dict(zip(GATEWAYS, ("desk1", "desk2", "desk3")))
+NFTABLES, IPTABLES, UFW, FIREWALLD = "alder", "birch", "cedar", "dogwood"
+GATEWAYS = (NFTABLES, IPTABLES, UFW, FIREWALLD)
+CLIENTS = dict(zip(GATEWAYS, ("ann", "bob", "cat", "dan")))
+DESKS = dict(zip(GATEWAYS, ("desk1", "desk2", "desk3", "desk4")))
 UPLINK = {host: (f"198.51.100.{number}", f"2001:db8::{number}") for number, host in enumerate(GATEWAYS, 1)}
 LAN = {host: (f"192.168.{number}.1", f"fd0{number}::1") for number, host in enumerate(GATEWAYS, 1)}
 ADDRESSES = {
@@ -81,15 +81,22 @@ ufw allow proto tcp from 198.51.100.80 to any port 22
 ufw deny 23/tcp
 ufw --force enable
 """
-# What a host has of rules, in the words of its own tools, and of files in which something of ours could be left.
+FIREWALLD_RULES = """
+firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=198.51.100.80 service name=http accept'
+firewall-cmd --permanent --new-zone=printers
+firewall-cmd --reload
+"""
+# What a host has of rules, in the words of its own tools, and of files in which something of ours could be left. The
+# rules of firewalld have no order, and are told in any.
 RULES = r"""
-nft --stateless list ruleset inet
+nft list tables inet | sort | grep -v firewalld | while read -r each; do nft --stateless list $each; done
 for each in iptables ip6tables; do ! type $each-save >/dev/null || $each-save | sed 's/ \[[0-9:]*\]$//; /^#/d'; done
 ! type ufw >/dev/null || ufw status numbered
+! type firewall-cmd >/dev/null || { firewall-cmd --list-all-zones; firewall-cmd --list-all-policies; } | sort
 """
 FILES = r"""
 cd /etc
-places=$(ls -d iptables nftables.conf systemd/system ufw wireguard /usr/share/netfilter-persistent || :)
+places=$(ls -d iptables firewalld nftables.conf systemd/system ufw wireguard /usr/share/netfilter-persistent || :)
 find $places -printf '%M %p %l\n' | sort
 find $places -type f -exec md5sum {} + | sort
 """
@@ -97,8 +104,8 @@ RELOAD = {
     NFTABLES: "systemctl reload nftables; systemctl restart nftables",
     IPTABLES: "netfilter-persistent reload; systemctl restart netfilter-persistent",
     UFW: "ufw reload; systemctl restart ufw",
+    FIREWALLD: "firewall-cmd --reload; systemctl restart firewalld",
 }
-OURS = re.compile(r"wg0|wg-|wireguard")
 
 
 class Firewalls(Story):
@@ -106,7 +113,7 @@ class Firewalls(Story):
 
     def __init__(self) -> None:
         super().__init__(Fleet(), ADDRESSES)
-        for host, script in zip(GATEWAYS, (NFTABLES_RULES, IPTABLES_RULES, UFW_RULES)):
+        for host, script in zip(GATEWAYS, (NFTABLES_RULES, IPTABLES_RULES, UFW_RULES, FIREWALLD_RULES)):
             self.fleet.ssh(host, f"set -e; {script}")
         self.before, self.rules_before = self.look(), self.look(RULES)
 
@@ -159,10 +166,19 @@ def test_all_passes_and_the_network_is_verified(story: Firewalls) -> None:
 
 
 def test_each_is_asked_in_its_own_words(story: Firewalls) -> None:
-    for host, tables in zip(GATEWAYS, (True, False, False)):
+    for host, tables in zip(GATEWAYS, (True, False, False, True)):
         assert ("table inet wireguard_wg0" in story.fleet.ssh(host, "nft list tables")) == tables, host
     for host in (IPTABLES, UFW):
         assert "-A INPUT -j wg-in-wg0" in story.fleet.ssh(host, "iptables-save")
+    assert "wg0-in" in story.fleet.ssh(FIREWALLD, "firewall-cmd --get-policies")
+
+
+def test_what_firewalld_has_only_until_a_reload_is_not_lost(story: Firewalls) -> None:
+    story.fleet.ssh(FIREWALLD, "firewall-cmd --zone=public --add-service=https")
+    run = story.fleet.run("--limit", FIREWALLD, "-e", "wireguard_firewall=nftables", *WITHOUT_VERIFY)
+    assert run.hosts("failed") == {FIREWALLD}
+    assert "keep them with 'firewall-cmd --runtime-to-permanent'" in " ".join(run.output.split())
+    story.fleet.ssh(FIREWALLD, "firewall-cmd --zone=public --query-service=https; firewall-cmd --reload")
 
 
 def test_the_rules_of_the_users_stand_in_their_order(story: Firewalls) -> None:
