@@ -12,7 +12,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State, text_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
