@@ -308,7 +308,7 @@ def test_an_address_is_no_name_any_more(monkeypatch):
 
 
 def test_a_service_that_knows_no_namespaces_is_an_error_before_anything_changes(monkeypatch, fresh_host):
-    monkeypatch.setattr(_unit, "service", lambda run_command, name: _unit.OpenRC(run_command, name))
+    monkeypatch.setattr(_unit, "service", _unit.OpenRC)
     now = _interface.Now(None, None, False, None, _unit.UnitState(True, False, False), None, None)
     interface = _interface.Interface(None, "wg0", pytest.fail, netns="vpn")
     with pytest.raises(
