@@ -25,7 +25,6 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables impo
     PLAN,
     inventory_of,
     keys_seen,
-    must_enrol,
     needs_names,
 )
 
@@ -92,7 +91,6 @@ class ActionModule(ActionBase):
             names=names,
             rollout=rollout,
             changed_parts=[host for host in rollout if hosts[host] != known.get(host)],
-            enrolling=[host for host in rollout if must_enrol(inventory.raw[host])],
             naming=[host for host in rollout if host in naming],
             leaving=plan.leaving(),
             externals=plan.externals(),

@@ -162,12 +162,6 @@ changed_parts:
   type: list
   elements: str
   sample: [laptop]
-enrolling:
-  description: The hosts that this run has asked, and that lack a key or a tool that they may need.
-  returned: success
-  type: list
-  elements: str
-  sample: [laptop]
 naming:
   description: The hosts whose C(/etc/hosts) has other names than it should have, or that this run has not asked yet.
   returned: success

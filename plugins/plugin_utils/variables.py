@@ -20,8 +20,6 @@ _JINJA = ("{{", "{%", "{#")
 # Where the roles leave what they saw on a host: the results of wg_info and wg_keypair.
 PROBE = "__install_probe"
 KEYPAIRS = "__keypair_results"
-# Tools that only some nodes need.
-_LATER = ("nft", "sysctl")
 # Where the rotate role leaves the results of wg_keypair for next keys.
 NEXT_KEY = "__rotate_next"
 # Where the preshared role leaves the results of wg_preshared.
@@ -94,16 +92,6 @@ def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str,
         if seen:
             found[host] = seen
     return found
-
-
-def must_enrol(raw: t.Mapping[str, t.Any]) -> bool:
-    """Whether a host that was asked lacks a key, or a tool that it may need; which it needs, the role install knows."""
-    probe = raw.get(PROBE) or {}
-    tools = probe.get("tools") or {}
-    keys = probe.get("public_keys") or {}
-    return bool(
-        probe.get("missing_tools") or None in keys.values() or not all(tools.get(name, True) for name in _LATER)
-    )
 
 
 def needs_names(wanted: t.Sequence[t.Mapping[str, t.Any]], raw: t.Mapping[str, t.Any]) -> bool:

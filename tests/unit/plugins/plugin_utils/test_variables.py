@@ -12,8 +12,6 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables impo
     PROBE,
     inventory_of,
     keys_seen,
-    must_enrol,
-    needs_names,
 )
 
 
@@ -138,37 +136,6 @@ def test_keys_come_from_the_probe_and_from_new_key_pairs():
             "not in this run": {},
         }
     ) == {"old": {"/k": "OLD"}, "new": {"/k": "NEW"}}
-
-
-HAS_ALL = {
-    "missing_tools": [],
-    "tools": {"nft": "1.0.6", "sysctl": True, "wireguard_go": False},
-    "public_keys": {"/k": "K"},
-}
-
-
-@pytest.mark.parametrize(
-    ("probe", "lacks_something"),
-    [
-        (HAS_ALL, False),
-        ({**HAS_ALL, "missing_tools": ["wg"]}, True),
-        ({**HAS_ALL, "tools": {"nft": None, "sysctl": True}}, True),
-        ({**HAS_ALL, "public_keys": {"/k": "K", "/other": None}}, True),
-        ({"skipped": True}, False),
-        (None, False),
-    ],
-)
-def test_who_lacks_tools_or_keys(probe, lacks_something):
-    assert must_enrol({PROBE: probe} if probe else {}) == lacks_something
-
-
-def test_who_needs_names():
-    wanted = [{"interface": "wg0", "digest": "new"}, {"interface": "wg1", "digest": None}]
-    assert needs_names(wanted, {})
-    assert needs_names(wanted, {PROBE: {"names": {"wg0": "old"}}})
-    assert needs_names(wanted, {PROBE: {"names": {"wg0": "new", "wg1": "old"}}})
-    assert not needs_names(wanted, {PROBE: {"names": {"wg0": "new"}}})
-    assert not needs_names([], {})
 
 
 def test_in_check_mode_a_key_that_would_be_made_stands_in_the_plan_as_one_to_come():
