@@ -21,12 +21,7 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry impor
 )
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry_file import RegistryFile, default_path
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import host_slice, names_digests, plan_files
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
-    PLAN,
-    inventory_of,
-    keys_seen,
-    needs_names,
-)
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PLAN, inventory_of, keys_seen
 
 _ARGUMENTS = {
     "record": {"type": "bool", "default": False},
@@ -76,13 +71,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{getattr(error, 'filename', None) or path}: {error}") from None
         names = plan.names()
         digests = names_digests(names)
+        hosts = {host: json.dumps(host_slice(parts, digests)) for host, parts in plan.hosts().items()}
         rollout = plan.rollout()
-        hosts, naming = {}, set()
-        for host, parts in plan.hosts().items():
-            part = host_slice(parts, digests)
-            hosts[host] = json.dumps(part)
-            if needs_names(part["names"], inventory.raw[host]):
-                naming.add(host)
         known = (task_vars.get(PLAN) or {}).get("hosts", {})
         result.update(
             changed=registry_changed or bool(changes),
@@ -91,7 +81,6 @@ class ActionModule(ActionBase):
             names=names,
             rollout=rollout,
             changed_parts=[host for host in rollout if hosts[host] != known.get(host)],
-            naming=[host for host in rollout if host in naming],
             leaving=plan.leaving(),
             externals=plan.externals(),
             preshared=[planned.network.name for planned in plan.networks if planned.network.preshared_keys],

@@ -162,12 +162,6 @@ changed_parts:
   type: list
   elements: str
   sample: [laptop]
-naming:
-  description: The hosts whose C(/etc/hosts) has other names than it should have, or that this run has not asked yet.
-  returned: success
-  type: list
-  elements: str
-  sample: [laptop]
 leaving:
   description: The hosts that are absent in some network.
   returned: success

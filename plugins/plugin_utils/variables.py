@@ -94,12 +94,6 @@ def keys_seen(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str,
     return found
 
 
-def needs_names(wanted: t.Sequence[t.Mapping[str, t.Any]], raw: t.Mapping[str, t.Any]) -> bool:
-    """Whether a host has other names than ``wanted``, the names of its part of the plan, or was not asked."""
-    there = (raw.get(PROBE) or {}).get("names")
-    return any(there is None or there.get(names["interface"]) != names["digest"] for names in wanted)
-
-
 def next_keys(raw: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
     """{host: {file of its next key: public key}} of the hosts that have made one in this run."""
     made = {host: variables.get(NEXT_KEY) or {} for host, variables in raw.items()}
