@@ -41,8 +41,9 @@ def note(*files):
         before = file.read_text()
 
         def put_back():
-            file.write_text(before)
+            # What the test waits for comes last.
             (file.parent / "pid").write_text(str(os.getpid()))
+            file.write_text(before)
             return []
 
         return put_back
