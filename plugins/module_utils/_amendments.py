@@ -16,8 +16,9 @@ import shlex
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _filtering
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State, text_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._nftables import passing, pings
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wish import Wish

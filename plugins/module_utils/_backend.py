@@ -12,10 +12,16 @@ import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import Systemd, escaped, service
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import (
+    UNITS,
+    Systemd,
+    escaped,
+    remove_drop_in,
+    service,
+)
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wish import Wish
 
-UNITS = "/etc/systemd/system"
 PACKAGED_UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
 NOT_LOADED = "disabled, inactive\n"
 LOADED = "enabled, active\n"
@@ -180,9 +186,8 @@ class Backend:
         """Write or remove a file. Raises OSError."""
         directory = os.path.dirname(path)
         if text is None:
-            _files.remove(path)
-            if directory.startswith(UNITS + "/") and not os.listdir(directory):
-                os.rmdir(directory)
+            remove = remove_drop_in if directory.startswith(UNITS + "/") else _files.remove
+            remove(path)
         else:
             mode = self.mode(path, text)
             os.makedirs(directory, mode=0o755 if mode & 0o044 else 0o700, exist_ok=True)
@@ -194,9 +199,3 @@ class Backend:
         if code != 0:
             raise FirewallError(f"'{' '.join(argv)}' failed: {err.strip() or out.strip()}")
         return out
-
-
-def text_of(path: str) -> str | None:
-    """The text of a file, None if there is none."""
-    content = _files.read(path)
-    return None if content is None else content.decode(errors="replace")

@@ -17,9 +17,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files,
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import escaped
-
-UNITS = "/etc/systemd/system"
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import UNITS, escaped
 
 # A session is renewed after 120 seconds and refused after 180 (whitepaper, 6.1); 135 is the limit of upstream's
 # contrib/reresolve-dns. Nothing is looked up for a peer that answers, so that one that roamed is not reset.
@@ -112,10 +110,9 @@ class Timer:
 
     def read(self) -> State:
         """What there is. Where there is nothing, no process is started."""
-        contents = {path: _files.read(path) for path in self._texts}
-        if not any(contents.values()):
+        files = {path: _files.text_of(path) for path in self._texts}
+        if not any(files.values()):
             return self.wanted(False)
-        files = {path: content and content.decode(errors="replace") for path, content in contents.items()}
         is_active = self._run_command([find("systemctl"), "is-active", "--quiet", self.name])[0] == 0
         return State(files, os.path.exists(self._link), is_active)
 

@@ -23,6 +23,12 @@ def read(path: str) -> bytes | None:
         return None
 
 
+def text_of(path: str) -> str | None:
+    """The text of a regular file, None if there is none; what is not UTF-8 stands in it as U+FFFD. Raises OSError."""
+    content = read(path)
+    return None if content is None else content.decode(errors="replace")
+
+
 def write_atomically(path: str, data: bytes, mode: int) -> None:
     """Put ``data`` at ``path`` with ``mode``, owned by the caller; readers see the old file or the new one, never half.
 

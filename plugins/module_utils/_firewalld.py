@@ -14,8 +14,9 @@ import os
 import re
 from xml.etree import ElementTree
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State, text_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wish import Wish
 

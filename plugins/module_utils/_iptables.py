@@ -11,8 +11,9 @@ import re
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _ufw
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, State, text_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, State
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wish import Forward, Masquerade, Wish
 

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import text_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 
 SETTINGS = "/etc/ufw/ufw.conf"

@@ -13,6 +13,8 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find, init_system
 
+UNITS = "/etc/systemd/system"
+
 
 class UnitState(t.NamedTuple):
     """What the init system believes."""
@@ -118,7 +120,7 @@ class Systemd:
         run_command: RunCommand,
         interface: str,
         runtime: str = "/run/systemd/system",
-        settings: str = "/etc/systemd/system",
+        settings: str = UNITS,
     ) -> None:
         self.name = f"wg-quick@{interface}"
         self._run = _Runner(run_command)
@@ -130,14 +132,13 @@ class Systemd:
         # An instance that never ran has no properties before somebody asks, but `show` loads it.
         out = self._run("systemctl", "show", self.name, "--property=LoadState,ActiveState,UnitFileState")
         values = dict(line.partition("=")[::2] for line in out.splitlines())
-        redirection = _files.read(self._redirection)
         return UnitState(
             known=values.get("LoadState") == "loaded",
             enabled=values.get("UnitFileState") == "enabled",
             active=values.get("ActiveState") == "active",
             failed=values.get("ActiveState") == "failed",
             leftover=os.path.exists(self._drop_in),
-            redirection=None if redirection is None else redirection.decode(errors="replace"),
+            redirection=_files.text_of(self._redirection),
         )
 
     def enable(self) -> None:
@@ -171,12 +172,12 @@ class Systemd:
         if redirection:
             _write_drop_in(self._redirection, redirection)
         else:
-            _remove_drop_in(self._redirection)
+            remove_drop_in(self._redirection)
         self._run("systemctl", "daemon-reload")
 
     def clean(self) -> None:
         """Remove the drop-in."""
-        _remove_drop_in(self._drop_in)
+        remove_drop_in(self._drop_in)
         self._run("systemctl", "daemon-reload")
 
 
@@ -185,8 +186,8 @@ def _write_drop_in(path: str, text: str) -> None:
     _files.write_atomically(path, text.encode(), 0o644)
 
 
-def _remove_drop_in(path: str) -> None:
-    """With its folder, unless others have something there."""
+def remove_drop_in(path: str) -> None:
+    """With its folder, unless others have something there. Raises OSError."""
     _files.remove(path)
     folder = os.path.dirname(path)
     if os.path.isdir(folder) and not os.listdir(folder):

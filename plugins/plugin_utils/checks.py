@@ -221,6 +221,8 @@ def _check_namespaces(nodes: t.Sequence[Node], faults: Faults) -> None:
     """Forwarding and name servers are of the host's own namespace, where such a node has no interface."""
     for node in nodes:
         netns = node.settings.get("netns")
+        if not netns:
+            continue
         for variable, value, instead in (
             ("wireguard_relay", node.relay, "make another node the relay"),
             ("wireguard_exit", node.exit, "make another node the exit"),
@@ -236,7 +238,7 @@ def _check_namespaces(nodes: t.Sequence[Node], faults: Faults) -> None:
                 f"write 'nameserver ADDRESS' into /etc/netns/{netns}/resolv.conf on the host, and set it to []",
             ),
         ):
-            if netns and value:
+            if value:
                 faults.add(
                     node.name,
                     "wireguard_netns",
