@@ -17,7 +17,10 @@ description:
     addresses, AllowedIPs, endpoints, forwarding, firewall.
   - An inventory that cannot work is refused with all of its faults in one message.
   - Contacts no host. Writes the registry or the tree of the plan only if asked to.
-  - Register the result as C(__plan_whole), where M(wirefleet.wireguard.wg_node_plan) finds it. Use C(run_once) with it.
+  - Register the result as C(__plan_whole), where M(wirefleet.wireguard.wg_names) and the other modules that run on the
+    controller find it. Use C(run_once) with it.
+  - What it plans for a host is one JSON text, since Ansible would go through all structures of all hosts again for each
+    of them. The role C(plan) gives every host its own part.
 author:
   - wirefleet contributors (@wirefleet)
 options:
@@ -63,7 +66,8 @@ attributes:
     description: Runs once for all hosts of the play, with linear strategies only.
     support: full
 seealso:
-  - module: wirefleet.wireguard.wg_node_plan
+  - module: wirefleet.wireguard.wg_interface
+  - module: wirefleet.wireguard.wg_matrix
 """
 
 EXAMPLES = r"""
@@ -71,6 +75,10 @@ EXAMPLES = r"""
   wirefleet.wireguard.wg_plan:
   run_once: true
   register: __plan_whole
+
+- name: Show this host's peers
+  ansible.builtin.debug:
+    msg: "{{ (__plan_whole.hosts[inventory_hostname] | from_json).interfaces | map(attribute='peers') | flatten | map(attribute='name') }}"
 
 - name: Write the plan for review
   wirefleet.wireguard.wg_plan:
@@ -81,7 +89,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: Of every host its part of the plan, as one JSON text; see M(wirefleet.wireguard.wg_node_plan).
+  description:
+    - Of every host of a network its part of the plan, as one JSON text.
+    - C(interfaces) has the options of M(wirefleet.wireguard.wg_interface) for each network that the host is in and not
+      absent, C(firewall) those of M(wirefleet.wireguard.wg_firewall), C(ping) those of M(wirefleet.wireguard.wg_ping).
+    - C(sysctl) has the kernel parameters that forwarding needs, each with C(interface), C(name) and C(value).
+    - C(names) has for each network C(interface), C(network) and C(digest), by which a host that has the network's names
+      already is known, see M(wirefleet.wireguard.wg_info). Without a digest, it is to have none.
+    - C(leaving) has for each network in which the host is absent C(network), C(interface) and C(private_key_file).
   returned: success
   type: dict
   sample: {"laptop": "{...}"}
