@@ -27,6 +27,14 @@ options:
     type: list
     elements: path
     default: []
+  compare:
+    description:
+      - For each interface that is to be compared with what there is, the options of M(wirefleet.wireguard.wg_interface)
+        with O(wirefleet.wireguard.wg_interface#module:state=present), and C(digest), a text that stands for them.
+      - Names of other options are allowed, and say nothing.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
@@ -170,6 +178,13 @@ preshared_keys:
   returned: success
   type: dict
   sample: {wg0: {HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=: 0f343b0931126a20f133d67c2b018a3b}}
+as_wanted:
+  description:
+    - What came as C(digest) with those interfaces of O(compare) at which M(wirefleet.wireguard.wg_interface) would
+      change nothing, and would warn of nothing.
+  returned: success
+  type: dict
+  sample: {wg0: 5feceb66ffc86f38d952786c6d696c79}
 key_ages:
   description:
     - For each of O(private_key_files) its age in days, by the time of the file's last change. Null where its public key
@@ -252,8 +267,10 @@ import os
 import platform
 import re
 import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _connection,
@@ -265,8 +282,11 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _netns,
     _sealing,
     _unit,
+    _values,
+    _wanted,
     _wg_quick,
 )
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
 
 ONLINE_SECONDS = 180
@@ -350,6 +370,29 @@ def public_key_in(path: str, run_command) -> str | None:
     except (ValueError, OSError):
         return None
     return public_key_of(file.private_key, run_command, _host.find("wg")) if file.is_right else None
+
+
+def digests_as_wanted(parts: list[dict[str, t.Any]], run_command) -> dict[str, str]:
+    """{interface: digest} of those parts that have both, where wg_interface would find nothing to do or to say."""
+    spec = _wanted.argument_spec()
+    options = {*spec, *(alias for option in spec.values() for alias in option.get("aliases", ()))}
+    found = {}
+    for part in parts:
+        given = ArgumentSpecValidator(spec).validate({name: part[name] for name in part if name in options})
+        if not given.error_messages and is_as_wanted(given.validated_parameters, run_command):
+            found[given.validated_parameters["name"]] = part.get("digest")
+    return found
+
+
+def is_as_wanted(params: dict[str, t.Any], run_command) -> bool:
+    """Whether wg_interface would find nothing to do or to say. What it would fail of, it shall say itself."""
+    warnings: list[str] = []
+    try:
+        interface = Interface(run_command, _values.interface(params["name"]), warnings.append, netns=params["netns"])
+        steps = _wanted.making(params, interface, run_command, warnings.append).steps
+    except (ValueError, OSError, _device.DeviceError):
+        return False
+    return not steps and not warnings
 
 
 def preshared_key_fingerprints() -> dict[str, dict[str, str]]:
@@ -439,6 +482,7 @@ def main() -> None:
         argument_spec={
             "interfaces": {"type": "list", "elements": "str"},
             "private_key_files": {"type": "list", "elements": "path", "default": [], "no_log": False},
+            "compare": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
@@ -450,6 +494,7 @@ def main() -> None:
         changed=False,
         interfaces=interfaces(module),
         public_keys=public_keys,
+        as_wanted=digests_as_wanted(module.params["compare"], module.run_command),
         preshared_keys=preshared_key_fingerprints(),
         key_ages={path: age_in_days(path) if public_key else None for path, public_key in public_keys.items()},
         tools=tools,
@@ -462,6 +507,8 @@ def main() -> None:
         sysctl={"live": live_sysctls(persisted), "persisted": persisted},
         names=_names.digests(_files.read(_names.HOSTS) or b""),
         connection=connection(module.run_command),
+        # Ansible keeps a registered result with what the module was called with: that may be thousands of peers.
+        invocation={"module_args": {**module.params, "compare": []}},
     )
 
 

@@ -78,7 +78,9 @@ EXAMPLES = r"""
 
 - name: Show this host's peers
   ansible.builtin.debug:
-    msg: "{{ (__plan_whole.hosts[inventory_hostname] | from_json).interfaces | map(attribute='peers') | flatten | map(attribute='name') }}"
+    msg: "{{ part.interfaces | map(attribute='peers') | flatten | map(attribute='name') }}"
+  vars:
+    part: "{{ __plan_whole.hosts[inventory_hostname] | from_json }}"
 
 - name: Write the plan for review
   wirefleet.wireguard.wg_plan:

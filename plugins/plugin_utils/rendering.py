@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import types
 import typing as t
@@ -22,9 +23,12 @@ _SYSCTL_OF_FAMILY = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"
 
 
 def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
-    """What wg_interface is to make of a node: its options by name; and of its network and its keys what others ask."""
+    """What wg_interface is to make of a node: its options by name; and of its network and its keys what others ask.
+
+    ``digest`` stands for all of it: a host that was as it says is as planned, see wg_info.
+    """
     peers = planned.derivation.peers(node)
-    return {
+    part = {
         "network": planned.network.name,
         "interface": node.interface,
         "private_key_file": node.private_key_file,
@@ -36,7 +40,10 @@ def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
         "peers": [peer for peer in peers if peer["public_key"]],
         # What the controller does not know, a host may know still: a lost registry must not cost it a peer.
         "keep_peers": [peer["name"] for peer in peers if not peer["public_key"]],
+        # They change only where both ends are there: see the role preshared.
+        "keep_preshared_keys": True,
     }
+    return {**part, "digest": hashlib.blake2b(json.dumps(part).encode(), digest_size=16).hexdigest()}
 
 
 def _settings(node: Node) -> dict[str, t.Any]:

@@ -10,7 +10,14 @@ import os
 
 import pytest
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device, _host, _interface, _underlay, _unit
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
+    _device,
+    _host,
+    _interface,
+    _underlay,
+    _unit,
+    _wanted,
+)
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_interface
 
@@ -23,7 +30,7 @@ HOSTILE = "x\nPostUp = touch /tmp/owned"
 @pytest.fixture(autouse=True)
 def fresh_host(monkeypatch, tmp_path):
     """A host without any tool, key or interface; what it would write goes to a folder of the test."""
-    for module in (_device, _interface, _underlay, _unit, wg_interface):
+    for module in (_device, _interface, _underlay, _unit, _wanted):
         if hasattr(module, "find"):
             monkeypatch.setattr(module, "find", lambda command: None)
     monkeypatch.setattr(_interface, "DIRECTORY", str(tmp_path))
@@ -115,7 +122,7 @@ def test_refuses_what_cannot_be_right(run_module, fresh_host, options, message):
 
 
 def test_options_in_normal_form():
-    params = {option: [] for option in ("dns", "dns_search", *wg_interface.HOOKS)}
+    params = {option: [] for option in ("dns", "dns_search", *_wanted.HOOKS)}
     params.update(
         name="wg0", netns=None, listen_port=None, mtu=None, fwmark="False", table="OFF", addresses=["10.44.0.1"]
     )
@@ -129,7 +136,7 @@ def test_options_in_normal_form():
             "preshared_key_file": None,
         }
     ]
-    config = wg_interface.wanted(params)
+    config = _wanted.wanted(params)
     assert (config.addresses, config.fwmark, config.table) == (("10.44.0.1/32",), 0, "off")
     assert config.peers == (PeerSection(ALICE, None, None, "[2001:db8::1]:51820", ("10.44.0.0/24",), 0),)
 
@@ -137,14 +144,14 @@ def test_options_in_normal_form():
 def test_a_key_is_compared_as_the_kernel_keeps_it():
     # RFC 7748, section 6.1: Alice's private key, which is not clamped
     unclamped = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
-    assert wg_interface.clamped(unclamped) == "cAdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LGo="
-    assert wg_interface.clamped(wg_interface.clamped(unclamped)) == wg_interface.clamped(unclamped)
+    assert _wanted.clamped(unclamped) == "cAdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LGo="
+    assert _wanted.clamped(_wanted.clamped(unclamped)) == _wanted.clamped(unclamped)
 
 
 def test_the_own_key_is_no_peer():
-    wg_interface.check_own_key([PeerSection(ALICE, "me")], BOB)
+    _wanted.check_own_key([PeerSection(ALICE, "me")], BOB)
     with pytest.raises(ValueError, match="peer 'me' has the interface's own public key"):
-        wg_interface.check_own_key([PeerSection(ALICE, "me")], ALICE)
+        _wanted.check_own_key([PeerSection(ALICE, "me")], ALICE)
 
 
 def test_kept_preshared_keys_are_those_of_the_device():
@@ -156,7 +163,7 @@ def test_kept_preshared_keys_are_those_of_the_device():
     now = _interface.Now(device, "", True, config, None, None, None)
 
     def kept(*peers):
-        return [peer.preshared_key for peer in wg_interface.with_kept_keys(Config(peers=peers), now).peers]
+        return [peer.preshared_key for peer in _wanted.with_kept_keys(Config(peers=peers), now).peers]
 
     assert kept(PeerSection(ALICE), PeerSection(BOB), PeerSection(PRIVATE)) == [live, written, None]
     assert kept(PeerSection(ALICE, preshared_key=new)) == [new]
@@ -320,7 +327,7 @@ def test_a_service_that_knows_no_namespaces_is_an_error_before_anything_changes(
 
 def kept(names, wanted, old):
     """The peers of the result by key, with their allowed IPs."""
-    config = wg_interface.with_kept_peers(Config(peers=wanted), old and Config(peers=old), names)
+    config = _wanted.with_kept_peers(Config(peers=wanted), old and Config(peers=old), names)
     return {peer.public_key: peer.allowed_ips for peer in config.peers}
 
 
