@@ -507,8 +507,6 @@ def main() -> None:
         sysctl={"live": live_sysctls(persisted), "persisted": persisted},
         names=_names.digests(_files.read(_names.HOSTS) or b""),
         connection=connection(module.run_command),
-        # Ansible keeps a registered result with what the module was called with: that may be thousands of peers.
-        invocation={"module_args": {**module.params, "compare": []}},
     )
 
 
