@@ -351,6 +351,24 @@ def test_an_interface_in_a_network_namespace(story: Story) -> None:
     assert "wg0: 24 of 24 pings answered, 12 direct" in story.settled().output
 
 
+def test_keys_change_in_a_network_namespace(story: Story) -> None:
+    """The node's own key and the preshared ones are changed on the live device, which the namespace alone has."""
+    preshared = ("-e", "wireguard_preshared_keys=true")
+    node = story.fleet.registry()["openresolv"]["public_key"]
+    assert story.fleet.run(*preshared).code == 0
+    keys = story.fleet.ssh("openresolv", "ip netns exec vpn wg show wg0 preshared-keys").split()[1::2]
+    assert "(none)" not in keys
+    assert keys
+    story.settled(*preshared)
+    rotated = story.fleet.run(*preshared, "-e", "wireguard_rotate_hosts=openresolv", playbook="rotate")
+    assert rotated.code == 0
+    key = story.fleet.ssh("openresolv", "ip netns exec vpn wg show wg0 public-key").strip()
+    assert key == story.fleet.registry()["openresolv"]["public_key"] != node
+    story.settled(*preshared)
+    assert story.fleet.run().code == 0
+    story.settled()
+
+
 def test_a_foreign_interface_is_never_touched(story: Story) -> None:
     story.on(FOREIGN)
     before = story.on(LOOK_AT_FOREIGN)

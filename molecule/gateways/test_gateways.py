@@ -14,6 +14,7 @@ import base64
 import itertools
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fleet import Fleet
-from packets import NOBODY, WITHOUT_VERIFY, Story
+from fleet import Fleet, read_registry
+from packets import ASK, NOBODY, WITHOUT_VERIFY, Story
 
 GATEWAYS = {"montreal", "newyork", "vancouver"}
 ALL = {*GATEWAYS, "laptop"}
@@ -33,10 +34,13 @@ MACHINES = {
     "server-to-server": {"server1": "montreal", "server2": "newyork"},
     "internet-browsing": {"server": "montreal", "laptop": "laptop", "phone": "vancouver"},
     "lan-bridging": {"montreal": "montreal", "newyork": "newyork", "vancouver": "vancouver2"},
+    "smallest": {"relay1": "montreal", "web1": "newyork", "nas": "vancouver", "laptop": "laptop"},
+    "namespace": {"server": "montreal", "nas": "laptop"},
 }
+IN_NAMESPACE = {("namespace", "nas"): "ip netns exec vpn "}
 NAMES = """
-198.51.100.1 server.example.net server1.example.net montreal.example.net
-198.51.100.2 server2.example.net newyork.example.net
+198.51.100.1 server.example.net server1.example.net montreal.example.net relay1.example.net
+198.51.100.2 server2.example.net newyork.example.net web1.example.net
 198.51.100.3 vancouver.example.net
 """
 ADDRESSES = {
@@ -233,10 +237,17 @@ def test_examples(story: Gateways, tmp_path: Path, example: str) -> None:
         story.fleet.ssh(machine, f"echo '{NAMES}' >>/etc/hosts")
     assert story.fleet.run(sources=[tmp_path]).code == 0
     assert story.fleet.run(sources=[tmp_path]).hosts("changed") == set()
-    for machine, peer in itertools.permutations(range(1, len(machines) + 1), 2):
-        story.fleet.ssh(list(machines.values())[machine - 1], f"ping -c 1 -W 5 10.0.44.{peer}")
+    nodes = read_registry(tmp_path)
+    for node, other in itertools.permutations(machines, 2):
+        inside = IN_NAMESPACE.get((example, node), "")
+        for address in nodes[other]["addresses"]:
+            story.fleet.ssh(machines[node], f"{inside}ping -c 1 -W 5 {address}")
     if example == "internet-browsing":
         assert story.seen_from("laptop", "server") == story.seen_from("vancouver", "server") == EXIT
+    if example == "namespace":
+        ask = f"ip netns exec vpn python3 -c {shlex.quote(ASK)} {' '.join(ADDRESSES['server'])}"
+        assert tuple(story.fleet.ssh("laptop", ask).split()) == EXIT
+        assert story.seen_from("laptop", "server") == HOTEL
     if example == "lan-bridging":
         for desk, other in itertools.permutations(("desk1", "desk2", "desk4"), 2):
             assert story.seen_from(desk, other)[0] == ADDRESSES[desk][0], (desk, other)

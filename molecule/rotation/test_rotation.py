@@ -225,6 +225,31 @@ def test_new_preshared_keys_where_both_ends_are_reached(story: Story) -> None:
     assert None not in after.values()
 
 
+@pytest.mark.parametrize(
+    ("moments", "outcomes"),
+    [
+        pytest.param([r"TASK .*: Make keys, each sealed"], {"same"}, id="making"),
+        pytest.param([r"TASK .*: Open the keys"], {"same"}, id="made"),
+        pytest.param([r"TASK .*: Use the keys"], {"same", "other"}, id="using"),
+        pytest.param([r"TASK .*: Use the keys", r"^changed: "], {"other"}, id="used by one"),
+    ],
+)
+def test_the_controller_is_killed_while_preshared_keys_are_exchanged(
+    story: Story, moments: list[str], outcomes: set[str]
+) -> None:
+    before = story.preshared_keys()
+    process = story.fleet.start("-e", "wireguard_rotate_preshared_keys=true", "--forks", "1", *WITHOUT_VERIFY)
+    for moment in moments:
+        story.fleet.until(process, moment)
+    story.fleet.kill(process)
+    assert story.fleet.run(*WITHOUT_VERIFY).code == 0
+    after = story.preshared_keys()
+    assert None not in after.values()
+    # Before the first host uses its keys, the exchange has changed nothing.
+    assert ("other" if changed(before, after) else "same") in outcomes
+    story.converged()
+
+
 def test_a_reinstalled_host_gets_new_preshared_keys(story: Story) -> None:
     story.must_rotate = story.away = {"phone"}
     before = story.preshared_keys()

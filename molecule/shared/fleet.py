@@ -157,7 +157,7 @@ class Fleet:
 
     def registry(self) -> dict[str, dict]:
         """{node: its record}."""
-        return yaml.safe_load((self.project / ".wireguard-registry.yml").read_text())["networks"]["wg0"]
+        return read_registry(self.project)
 
     # --- the hosts ---
 
@@ -231,3 +231,8 @@ def _family(pid: int) -> list[int]:
     """A process and its descendants, parents first."""
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [pid, *(one for child in children.stdout.split() for one in _family(int(child)))]
+
+
+def read_registry(project: Path) -> dict[str, dict]:
+    """{node: its record} of the network of an inventory's folder."""
+    return yaml.safe_load((project / ".wireguard-registry.yml").read_text())["networks"]["wg0"]
