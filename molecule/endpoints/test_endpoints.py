@@ -41,9 +41,9 @@ class Story:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
 
-    def answers(self, host: str, address: str) -> bool:
-        """Whether a host gets an answer from an address, within a second."""
-        return self.fleet.ssh(host, f"ping -c 1 -W 1 {address} >/dev/null && echo yes || true") == "yes\n"
+    def answers(self, host: str, address: str, inside: str = "") -> bool:
+        """Whether a host, or ``inside`` a network namespace of it, gets an answer from an address in a second."""
+        return self.fleet.ssh(host, f"{inside}ping -c 1 -W 1 {address} >/dev/null && echo yes || true") == "yes\n"
 
     def endpoints(self, host: str) -> set[str]:
         """Where a host's peers are, as it believes."""
@@ -187,6 +187,19 @@ def test_a_router_that_keeps_no_ports_lets_nobody_punch(story: Story) -> None:
         assert "endpoints" not in left, left
     story.write(carol={"endpoint": None, "hole_punching": False})
     assert story.fleet.run().code == 0
+
+
+def test_names_are_looked_up_for_an_interface_in_a_network_namespace(story: Story) -> None:
+    """The name servers are the host's, the interface is the namespace's."""
+    inside = "ip netns exec vpn "
+    story.write(relay={"endpoint": "relay.example"}, mover={"endpoint": "mover.example"}, carol={"netns": "vpn"})
+    assert story.fleet.run().code == 0
+    assert story.answers("carol", "10.0.44.2", inside)
+    story.move("198.51.100.12", "198.51.100.13")
+    assert not story.answers("carol", "10.0.44.2", inside)
+    story.fleet.ssh("carol", f"sed -i s/135/1/ /etc/wireguard/wg0.endpoints; sleep 2; {LOOK_UP}")
+    until(lambda: story.answers("carol", "10.0.44.2", inside), 20)
+    assert not story.answers("carol", "10.0.44.2")
 
 
 def test_nothing_is_left(story: Story) -> None:
