@@ -144,9 +144,8 @@ class Fleet:
 
     def kill(self, process: subprocess.Popen) -> None:
         """SIGKILL the controller and all that it has started; what runs on the hosts already comes to its end."""
-        for pid in reversed(_family(process.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for pid in _stopped_family(process.pid):
+            os.kill(pid, signal.SIGKILL)
         self.finish(process)
         assert process.returncode == -signal.SIGKILL
         time.sleep(2)
@@ -227,10 +226,14 @@ class Fleet:
             self.ssh(host, mend)
 
 
-def _family(pid: int) -> list[int]:
-    """A process and its descendants, parents first."""
+def _stopped_family(pid: int) -> list[int]:
+    """A process and its descendants, each stopped before its children are looked for, so that none is born unseen."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return []
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [pid, *(one for child in children.stdout.split() for one in _family(int(child)))]
+    return [pid, *(one for child in children.stdout.split() for one in _stopped_family(int(child)))]
 
 
 def read_registry(project: Path) -> dict[str, dict]:
