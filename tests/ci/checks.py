@@ -295,8 +295,9 @@ def run_scenario(name: str, shell: Shell) -> None:
         raise CheckFailed("molecule tested nothing")
 
 
-# The kernel is built while others that need little of the machine run, and long before it is needed.
-TESTS = {part.__name__: part for part in (kernel_build, lint, molecule, sanity, unit, integration, artefact, kernel)}
+# The kernel is built while others that need little of the machine run, and long before it is needed. What takes longest
+# begins first, so that nothing long is left alone at the end.
+TESTS = {part.__name__: part for part in (kernel_build, lint, molecule, kernel, sanity, unit, integration, artefact)}
 PARTS = TESTS | {"build": lambda: [Check("build", partial(build, destination=ROOT))]}
 
 if __name__ == "__main__":
