@@ -12,7 +12,13 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_t
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device, DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Departure, Interface, Now, Plan
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import (
+    AS_RECORDED,
+    Departure,
+    Interface,
+    Now,
+    Plan,
+)
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import (
     KeyFile,
     clamped,
@@ -73,6 +79,14 @@ def argument_spec() -> dict[str, t.Any]:
         "started": {"type": "bool", "default": True},
         "backend": {"type": "str", "choices": ["auto", "kernel", "wireguard-go"], "default": "auto"},
     }
+
+
+def interface_of(params: dict[str, t.Any], run_command: RunCommand, warn: t.Callable[[str], None]) -> Interface:
+    """The interface that ``params``, the options of wg_interface, are about. Raises ValueError for its names."""
+    netns = _values.netns(params["netns"]) if params["netns"] else None
+    if params["state"] == "absent":
+        netns = netns or AS_RECORDED
+    return Interface(run_command, _values.interface(params["name"]), warn, netns=netns)
 
 
 def making(

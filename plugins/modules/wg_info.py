@@ -282,11 +282,9 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _netns,
     _sealing,
     _unit,
-    _values,
     _wanted,
     _wg_quick,
 )
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
 
 ONLINE_SECONDS = 180
@@ -388,7 +386,7 @@ def is_as_wanted(params: dict[str, t.Any], run_command) -> bool:
     """Whether wg_interface would find nothing to do or to say. What it would fail of, it shall say itself."""
     warnings: list[str] = []
     try:
-        interface = Interface(run_command, _values.interface(params["name"]), warnings.append, netns=params["netns"])
+        interface = _wanted.interface_of(params, run_command, warnings.append)
         steps = _wanted.making(params, interface, run_command, warnings.append).steps
     except (ValueError, OSError, _device.DeviceError):
         return False

@@ -300,11 +300,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _show, _values
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _show
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import AS_RECORDED, Interface
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._wanted import argument_spec, making
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._wanted import (
+    argument_spec,
+    interface_of,
+    making,
+)
 
 
 def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
@@ -348,11 +352,7 @@ def main() -> None:
     """Run as a module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
-        name = _values.interface(module.params["name"])
-        netns = _values.netns(module.params["netns"]) if module.params["netns"] else None
-        if module.params["state"] == "absent":
-            netns = netns or AS_RECORDED
-        interface = Interface(module.run_command, name, module.warn, netns=netns)
+        interface = interface_of(module.params, module.run_command, module.warn)
         ensure = ensure_present if module.params["state"] == "present" else ensure_absent
         with while_armed(module), contextlib.nullcontext() if module.check_mode else interface.lock():
             result = ensure(module, interface)

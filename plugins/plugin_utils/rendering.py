@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import types
 import typing as t
@@ -43,7 +42,7 @@ def interface(planned: NetworkPlan, node: Node) -> dict[str, t.Any]:
         # They change only where both ends are there: see the role preshared.
         "keep_preshared_keys": True,
     }
-    return {**part, "digest": hashlib.blake2b(json.dumps(part).encode(), digest_size=16).hexdigest()}
+    return {**part, "digest": _names.digest(json.dumps(part).encode())}
 
 
 def _settings(node: Node) -> dict[str, t.Any]:

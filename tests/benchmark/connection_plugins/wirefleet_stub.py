@@ -32,7 +32,7 @@ ANSWERS = {
     "wg_firewall": {},
     "wg_interface": {},
 }
-DIGEST = re.compile(rb'\\*"digest\\*": ?\\*"(\w{32})')
+DIGEST = re.compile(rb'\\*"digest\\*": ?\\*"(\w{64})')
 
 
 class Connection(ConnectionBase):
