@@ -13,7 +13,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _netns
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _netns, _processes
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
@@ -100,7 +100,8 @@ class Applier:
 
     def _hook(self, steps: list[Step]) -> None:
         for step in steps:
-            self._run([_tool("bash"), *SHELL, *step.words], step)
+            with _processes.hook():
+                self._run([_tool("bash"), *SHELL, *step.words], step)
 
     def _down_hook(self, steps: list[Step]) -> None:
         for step in steps:

@@ -35,6 +35,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import (
     kernel_has_wireguard,
     wireguard_go_lacks,
 )
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import take_lock
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
 
 DIRECTORY = "/etc/wireguard"
@@ -42,7 +43,7 @@ JOURNALS = "/run"
 FILE_MODE = 0o600
 LOCK_SECONDS = 120
 AS_RECORDED = ""
-PUT_BACK = "all was put back as it was"
+ROLLED_BACK = "all changes were rolled back"
 
 
 class Plan(t.NamedTuple):
@@ -78,6 +79,13 @@ class Now(t.NamedTuple):
     timer: _endpoints.State | None = None  # what looks up endpoints again; None: no systemd manages the interface
     script: str | None = None  # what brings it up in a network namespace; None: there is none
 
+    @property
+    def maybe_up(self) -> list[Config]:
+        """The configurations whose hooks may have run: a run that was killed may have run new ones, or not yet have
+        taken down the old ones."""
+        found = {config.hooks: config for config in (self.begun, self.config) if config}
+        return list(found.values())
+
 
 class Interface:
     """An interface by its name, and what may be done to it.
@@ -107,15 +115,18 @@ class Interface:
         self._applier = Applier(run_command, name, self._service, self.netns)
 
     @contextlib.contextmanager
-    def lock(self) -> t.Iterator[None]:
+    def lock(self, by_force: bool = False) -> t.Iterator[None]:
         """Only one run changes interfaces at a time. The lock is on the directory itself, so nothing is left behind.
 
-        Raises DeviceError if another run does not end.
+        Raises DeviceError if another run does not end; that is killed ``by_force``.
         """
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-        descriptor = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
+        directory = os.path.dirname(self.path)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            if not _files.lock(descriptor, LOCK_SECONDS):
+            if by_force:
+                take_lock(descriptor, directory)
+            elif not _files.lock(descriptor, LOCK_SECONDS):
                 raise DeviceError(f"another run has been changing an interface of this host for {LOCK_SECONDS} s")
             yield
         finally:
@@ -166,7 +177,7 @@ class Interface:
         # In a namespace a default route needs no rules, since the encrypted packets are outside.
         if self.netns is None and (wants_policy or (device and device.fwmark) or (config and config.fwmark)):
             policy = _full_tunnel.read(self._run_command, self.name)
-        begun = self._read_journal()
+        begun, _netns_of_it = self._read_journal()
         script = _files.read(self.script)
         has_dns = wants_dns or _resolver.dns_of(config) or _resolver.dns_of(begun)
         return Now(
@@ -407,10 +418,9 @@ class Interface:
 
     def _hook_changes(self, now: Now, config: Config) -> tuple[list[Step], list[Step], list[Step]]:
         """On an interface that is up: the old hooks down, then the new ones up. The link and all sessions stay."""
-        old = now.begun or now.config or Config()
-        if old.hooks == config.hooks and not now.begun:
+        if (now.config or Config()).hooks == config.hooks and not now.begun:
             return [], [], []
-        down = _hooks(old, self.name, "pre_down", "post_down")
+        down = _hooks_of(now.maybe_up, self.name, "pre_down", "post_down")
         return down, _hooks(config, self.name, "pre_up"), _hooks(config, self.name, "post_up")
 
     def _script_steps(self, now: Now, netns: str | None) -> list[Step]:
@@ -454,9 +464,9 @@ class Interface:
             own = {old.fwmark, now.device and now.device.fwmark}
             live += _full_tunnel.steps(self.name, now.policy, 0, (), (), own)[1]
         if now.device:
-            prepare += _hooks(old, self.name, "pre_down")
+            prepare += _hooks_of(now.maybe_up, self.name, "pre_down")
             live.append(Step("delete", (), f"delete {self.name}"))
-            finish += _hooks(old, self.name, "post_down")
+            finish += _hooks_of(now.maybe_up, self.name, "post_down")
         elif now.begun and _netns.exists(self.netns):
             prepare += _hooks(now.begun, self.name, "pre_down", "post_down")
         if self._service and now.unit and (now.unit.active or now.unit.failed or now.unit.leftover):
@@ -477,9 +487,9 @@ class Interface:
     # --- its execution
 
     def execute(self, plan: Plan, now: Now, config: Config, desired: Device | None) -> None:
-        """Carry out a plan; verify that the device is as desired (None: there is none); undo all if something fails."""
+        """Carry out a plan; verify that the device is as desired (None: there is none). What fails is rolled back."""
         try:
-            if any(config.hooks) and (plan.prepare or plan.finish):
+            if plan.has_hooks or self.netns:
                 self._write_journal(config)
             self._applier.apply(plan.prepare + plan.live)
             if desired:
@@ -487,14 +497,14 @@ class Interface:
             self._applier.apply(plan.finish + plan.persist)
             self._remove_journal()
         except BaseException as error:  # an interrupt, too
-            problems = self.put_back(now, config, plan.has_hooks)
+            problems = self.roll_back(now, config, plan.has_hooks)
             if not isinstance(error, (DeviceError, OSError)):
                 raise
             raise _failure(error, problems) from None
 
     def execute_down(self, plan: Plan, now: Now) -> None:
-        """Carry out a plan of ``plan_down`` or ``plan_absent``. It is not undone: the next run goes on with it."""
-        if now.config and any(now.config.hooks):
+        """Carry out a plan of ``plan_down`` or ``plan_absent``. It is not rolled back: the next run goes on with it."""
+        if plan.has_hooks and now.config:
             self._write_journal(now.config)
         self._applier.apply(plan.steps)
         self._remove_journal()
@@ -523,10 +533,11 @@ class Interface:
                 self._applier.apply(remaining)
         raise DeviceError(f"verification failed, {self.name} still needs: {'; '.join(step.text for step in remaining)}")
 
-    def put_back(self, before: Now, made: Config, hooks_ran: bool) -> list[str]:
-        """Put back device, file and service as they were; what could not be done.
+    def roll_back(self, before: Now, made: Config, hooks_ran: bool, was_killed: bool = False) -> list[str]:
+        """Bring device, file and service back to what they were; what could not be done, and what still differs.
 
-        ``made`` is the configuration that came in between, and ``hooks_ran`` whether its hooks may have run.
+        ``made`` is the configuration that came in between, and ``hooks_ran`` whether its hooks may have run; then those
+        of before have been taken down, unless the run ``was_killed``.
         """
         problems: list[str] = []
 
@@ -537,7 +548,8 @@ class Interface:
                 problems.append(str(error))
 
         if hooks_ran and _netns.exists(self.netns):
-            attempt(_hooks(made, self.name, "pre_down", "post_down"))
+            maybe_up = before._replace(begun=made).maybe_up if was_killed and before.device else [made]
+            attempt(_hooks_of(maybe_up, self.name, "pre_down", "post_down"))
         stray = self.elsewhere()
         if stray:  # made, and not moved yet
             attempt([Step("delete", (), f"delete {self.name}")], stray)
@@ -551,9 +563,7 @@ class Interface:
             created = self._plan_create(present._replace(begun=None), old, before.device, before.device.kind)
             attempt(created.steps)
         else:
-            build, clear = difference(present.device, before.device, present.device.routes)
-            tunnel_build, tunnel_clear = self._tunnel_steps(present, present.device, before.device, old)
-            attempt(build + tunnel_build + tunnel_clear + clear)
+            attempt(self._steps_back(present, before))
             attempt(_resolver.steps(self.name, present.dns, before.dns))
             if hooks_ran and before.config:
                 attempt(_hooks(before.config, self.name, "pre_up", "post_up"))
@@ -561,40 +571,93 @@ class Interface:
             attempt([Step("file", (self.path,), f"restore {self.path}", before.file)])
         if present.script != before.script:
             attempt([Step("file", (self.script, "755"), f"restore {self.script}", before.script)])
-        if self._service and before.unit and present.unit:
-            if present.unit.redirection != before.unit.redirection:
-                attempt([Step("unit", ("redirect", before.unit.redirection or ""), f"restore {self._service.name}")])
-            if present.unit.active and not before.unit.active:
-                attempt([Step("unit", ("stop",), f"stop {self._service.name}")])
-            if present.unit.enabled != before.unit.enabled:
-                verb = "enable" if before.unit.enabled else "disable"
-                attempt([Step("unit", (verb,), f"{verb} {self._service.name}")])
+        if self._service and before.unit:
+            attempt(self._unit_steps_back(self._service.state(), before.unit))
         if self._timer and before.timer and present.timer:
             attempt(self._timer.steps(present.timer, before.timer))
         if not problems:
             self._remove_journal()
-        return problems
+        return problems + self._remaining(before)
 
-    def put_back_later(self, before: Now) -> list[str]:
-        """As ``put_back``, after a run that is over: what it made is what there is."""
-        there = self.elsewhere()
-        if there:
-            left = there.look(wants_policy=True)
-            there.execute_down(there.plan_down(left), left)
+    def _steps_back(self, present: Now, before: Now) -> list[Step]:
+        """What brings a device that is there back to what it was."""
+        build, clear = difference(present.device, before.device, present.device.routes)
+        old = before.config or Config(table="off")
+        tunnel_build, tunnel_clear = self._tunnel_steps(present, present.device, before.device, old)
+        return build + tunnel_build + tunnel_clear + clear
+
+    def _unit_steps_back(self, present: _unit.UnitState, before: _unit.UnitState) -> list[Step]:
+        steps = []
+        unit = self._service.name
+        if present.leftover:
+            steps.append(Step("unit", ("clean",), f"remove what an interrupted run left in {unit}"))
+        if present.redirection != before.redirection:
+            steps.append(Step("unit", ("redirect", before.redirection or ""), f"restore {unit}"))
+        if present.active and not before.active:
+            # It was started by the run: the interface that it would take down may have been there before.
+            steps.append(Step("unit", ("release",), f"make {unit} inactive"))
+        if before.active and not present.active:
+            steps.append(Step("unit", ("adopt", "true"), f"start {unit}"))
+        if present.enabled != before.enabled:
+            verb = "enable" if before.enabled else "disable"
+            steps.append(Step("unit", (verb,), f"{verb} {unit}"))
+        return steps
+
+    def _remaining(self, before: Now) -> list[str]:
+        """What is read after a rollback and is not as it was."""
+        try:
+            present = self.look(wants_policy=True, wants_dns=bool(before.dns))
+            if present.device and before.device:
+                # The kernel took something along: the last IPv4 address of a link takes all its routes.
+                with contextlib.suppress(DeviceError):
+                    self._applier.apply(self._device_steps_back(present, before))
+                present = self.look(wants_policy=True, wants_dns=bool(before.dns))
+        except (DeviceError, OSError) as error:
+            return [f"{self.name} cannot be read after the rollback: {error}"]
+        found = []
+        if before.device is None or present.device is None:
+            if present.device is not before.device:
+                found.append(f"{self.name} is {'up' if present.device else 'gone'}")
+        else:
+            found += [step.text for step in self._device_steps_back(present, before)]
+        if self._service and before.unit and present.unit:
+            found += [step.text for step in self._unit_steps_back(present.unit, before.unit)]
+        parts = {"file": self.path, "script": self.script, "dns": "name servers", "timer": "the timer"}
+        found += [text for part, text in parts.items() if getattr(present, part) != getattr(before, part)]
+        return [f"{self.name} still differs from what it was: {'; '.join(found)}"] if found else []
+
+    def _device_steps_back(self, present: Now, before: Now) -> list[Step]:
+        """As ``_steps_back``, but for endpoints, since a peer may roam at any time."""
+        peers = {key: peer._replace(endpoint=None) for key, peer in before.device.peers.items()}
+        return self._steps_back(present, before._replace(device=before.device._replace(peers=peers)))
+
+    def roll_back_later(self, before: Now) -> list[str]:
+        """As ``roll_back``, after a run that is over, or was killed: what it made is what it had begun, or what there
+        is."""
+        begun, netns = self._read_journal()
+        there = self.elsewhere() or (self._in(netns) if begun and netns != self.netns else None)
         present = self.look()
-        made = present.config or Config()
+        if there:
+            there._applier.apply(there.plan_down(there.look(wants_policy=True)).steps)
+        made = present.begun or present.config or Config()
+        was_killed = present.begun is not None
         gone_or_come = (before.device is None) != (present.device is None)
-        return self.put_back(before, made, gone_or_come or made.hooks != (before.config or Config()).hooks)
+        hooks_ran = was_killed or gone_or_come or made.hooks != (before.config or Config()).hooks
+        return self.roll_back(before, made, hooks_ran, was_killed)
 
-    # --- the journal: which hooks a run has begun with. It lies under /run, since a reboot undoes hooks as well.
+    # --- the journal: which hooks a run has begun with, and in which network namespace. It lies under /run, since a
+    # reboot undoes both as well.
 
     def _write_journal(self, config: Config) -> None:
         text = self.text_of(config._replace(private_key=None, peers=()))
-        _files.write_atomically(self._journal, json.dumps(text).encode(), FILE_MODE)
+        _files.write_atomically(self._journal, json.dumps({"file": text, "netns": self.netns}).encode(), FILE_MODE)
 
-    def _read_journal(self) -> Config | None:
+    def _read_journal(self) -> tuple[Config | None, str | None]:
         content = _files.read(self._journal)
-        return self._parsed(self._journal, json.loads(content)) if content else None
+        if not content:
+            return None, None
+        record = json.loads(content)
+        return self._parsed(self._journal, record["file"]), record["netns"]
 
     def _remove_journal(self) -> None:
         _files.remove(self._journal)
@@ -616,7 +679,7 @@ class Departure:
 
     @contextlib.contextmanager
     def carried_out(self) -> t.Iterator[None]:
-        """It is down from now on; put back if it cannot be made where it shall be."""
+        """It is down from now on; rolled back if it cannot be made where it shall be."""
         if self._there is None:
             yield
             return
@@ -624,7 +687,7 @@ class Departure:
             self._there.execute_down(self.plan, self._before)
             yield
         except BaseException as error:  # an interrupt, too
-            problems = self._there.put_back(self._before, self._before.config or Config(), self.plan.has_hooks)
+            problems = self._there.roll_back(self._before, self._before.config or Config(), self.plan.has_hooks)
             if not isinstance(error, (DeviceError, OSError)):
                 raise
             raise _failure(error, problems) from None
@@ -632,15 +695,19 @@ class Departure:
 
 def _failure(error: Exception, problems: t.Sequence[str]) -> DeviceError:
     """What went wrong, and what became of what was there."""
-    reason = str(error).removesuffix(f"; {PUT_BACK}")
+    reason = str(error).removesuffix(f"; {ROLLED_BACK}")
     return DeviceError(
-        f"{reason}; putting it back failed as well: {'; '.join(problems)}" if problems else f"{reason}; {PUT_BACK}"
+        f"{reason}; the rollback is incomplete: {'; '.join(problems)}" if problems else f"{reason}; {ROLLED_BACK}"
     )
 
 
 def _is_private(path: str) -> bool:
     about = os.stat(path)
     return about.st_mode & 0o7777 == FILE_MODE and about.st_uid == os.geteuid()
+
+
+def _hooks_of(configs: t.Iterable[Config], name: str, *fields: str) -> list[Step]:
+    return [step for config in configs for step in _hooks(config, name, *fields)]
 
 
 def _hooks(config: Config, name: str, *fields: str) -> list[Step]:

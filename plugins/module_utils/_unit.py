@@ -49,6 +49,9 @@ class Service(t.Protocol):
     def adopt(self, command: t.Sequence[str]) -> None:
         """Make it started by running ``command`` in the place of ``wg-quick up``."""
 
+    def release(self) -> None:
+        """Make it inactive without running its ``wg-quick down``: the interface stays, and what serves it."""
+
     def redirect(self, redirection: str) -> None:
         """Have it run what ``redirection()`` says, or wg-quick again if that is empty."""
 
@@ -167,6 +170,15 @@ class Systemd:
         finally:
             self.clean()
 
+    def release(self) -> None:
+        """Stop it with nothing to run. The control group has no main process, so wireguard-go in it stays as well."""
+        _write_drop_in(self._drop_in, "[Service]\nExecStop=\nExecStopPost=\nKillMode=process\n")
+        try:
+            self._run("systemctl", "daemon-reload")
+            self.stop()
+        finally:
+            self.clean()
+
     def redirect(self, redirection: str) -> None:
         """Write a drop-in, or remove it."""
         if redirection:
@@ -244,6 +256,10 @@ class OpenRC:
             )
         env = find("env") or "/usr/bin/env"
         self._run(env, f"RC_SVCNAME={self.name}", helper, self.name)
+
+    def release(self) -> None:
+        """Mark it as stopped (rc-service(8), zap)."""
+        self._run("rc-service", self.name, "zap")
 
     def redirect(self, redirection: str) -> None:
         """Nothing is ever redirected."""

@@ -74,7 +74,7 @@ def argument_spec() -> dict[str, t.Any]:
         "peers": {"type": "list", "elements": "dict", "default": [], "options": peer},
         "keep_preshared_keys": {"type": "bool", "default": False, "no_log": False},
         "keep_peers": texts,
-        "require_undo": {"type": "bool", "default": False},
+        "require_rollback": {"type": "bool", "default": False},
         "enabled": {"type": "bool", "default": True},
         "started": {"type": "bool", "default": True},
         "backend": {"type": "str", "choices": ["auto", "kernel", "wireguard-go"], "default": "auto"},

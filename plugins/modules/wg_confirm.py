@@ -7,33 +7,54 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: wg_confirm
-short_description: Undo a change of a host's tunnels unless the controller confirms that it can still reach the host
+short_description: Roll back a change of a host's tunnels that cuts off the controller
 version_added: 0.1.0
 description:
   - For changes that can cut off the very connection they are made over, as those of a host that is managed through its
     tunnel.
-  - Before the change, V(armed) notes how interfaces, firewall, sysctls and files are, and leaves a process on the host
-    that puts them back when O(timeout) is over. After the change, V(confirmed) over a fresh connection calls it off.
-  - That process survives the end of the connection and of the controller. It does not survive a reboot within that
-    time, from which the host comes up as its files are then.
+  - With O(changes), one task does all of it. It arms a rollback on the host, makes the changes, connects to the host
+    again and confirms. Each host does so by itself, so one that is cut off does not delay the confirmation of others.
+  - Before the change the state of interfaces, firewall, sysctls and files is recorded in two processes on the host,
+    which bring it back when O(timeout) is over. They survive the end of the connection and of the controller, and one
+    of them the end of the other. They do not survive a reboot within that time, from which the host comes up with its
+    files as they are then.
+  - When the timeout is over, a change that is still running (a hook that never ends) is killed, and one that has not
+    begun yet is refused, if it has C(require_rollback).
 author:
   - wirefleet contributors (@wirefleet)
 options:
+  changes:
+    description:
+      - Modules to run on the host, in this order, each as a dictionary with its full name as the only key and its
+        options as value. Action plugins, such as M(ansible.builtin.copy), cannot be run.
+      - When one of them fails, those after it are not run, and all is rolled back at once.
+      - A module whose result is lost with the connection is run again over a new one.
+    type: list
+    elements: dict
+  armed:
+    description:
+      - For O(changes), whether a rollback is armed. If V(false) they are run as tasks of their own would be.
+      - Nothing is armed in check mode, nor if check mode predicts that none of O(changes) would change anything.
+    type: bool
+    default: true
   state:
     description:
-      - V(armed) before the change. If another run has armed and neither confirmed nor undone, this waits until it has.
-      - V(confirmed) keeps the change. It fails if the host has put back its previous state already.
-      - V(undone) puts back at once, after a change that failed.
+      - The steps of O(changes), for tasks of your own.
+      - V(armed) before the change. If another run has armed a rollback, this waits for the end of it.
+      - V(confirmed) after the change, over a new connection. It fails if the host has rolled back already.
+      - V(rolled_back) rolls back at once, after a change that failed.
     type: str
-    choices: [armed, confirmed, undone]
-    required: true
+    choices: [armed, confirmed, rolled_back]
+  change_id:
+    description: Any text. What is armed with one is only confirmed or rolled back with the same one.
+    type: str
   timeout:
-    description: Seconds from V(armed) until the host puts back its previous state by itself.
+    description: Seconds from the arming until the host rolls back by itself.
     type: int
     default: 60
   interfaces:
     description:
-      - The interfaces that may change. With each go its file, its service, and the rules that
+      - The interfaces that may change. Each includes its file, its service, and the rules that
         M(wirefleet.wireguard.wg_firewall) has for it.
     type: list
     elements: str
@@ -50,35 +71,49 @@ options:
     default: []
 attributes:
   check_mode:
-    description: Does nothing in check mode, in which there is nothing to undo.
+    description: Predicts O(changes). Otherwise it does nothing in check mode, in which there is nothing to roll back.
     support: full
   diff_mode:
-    description: There is never a difference to show.
-    support: none
+    description: Shows the differences of O(changes).
+    support: full
 seealso:
   - module: wirefleet.wireguard.wg_interface
   - module: wirefleet.wireguard.wg_firewall
 """
 
 EXAMPLES = r"""
-- name: Note how wg0 is, and have the host go back to that in 30 seconds
+- name: Change the interface that this connection runs over, and go back if that cuts it off
+  wirefleet.wireguard.wg_confirm:
+    timeout: 30
+    interfaces: [wg0]
+    changes:
+      - wirefleet.wireguard.wg_firewall:
+          name: wg0
+          listen_port: 51820
+      - wirefleet.wireguard.wg_interface:
+          name: wg0
+          addresses: [10.44.0.2/32]
+          listen_port: 51820
+          peers:
+            - public_key: 3bfbQbb5LT7oT5eMYBpvnvZJyO3FOYUbTNLQFhSTbSM=
+              endpoint: relay1.example.net:51820
+              allowed_ips: [10.44.0.0/24]
+
+# The same with tasks of your own in between.
+- name: Record the state of wg0, and have the host go back to it in 30 seconds
   wirefleet.wireguard.wg_confirm:
     state: armed
     timeout: 30
     interfaces: [wg0]
 
-- name: Change the interface that this connection runs over
+- name: Remove the interface
   wirefleet.wireguard.wg_interface:
     name: wg0
-    addresses: [10.44.0.2/32]
-    peers:
-      - public_key: 3bfbQbb5LT7oT5eMYBpvnvZJyO3FOYUbTNLQFhSTbSM=
-        endpoint: relay1.example.net:51820
-        allowed_ips: [10.44.0.0/24]
+    state: absent
+    require_rollback: true
 
-- name: Reach the host once more
-  ansible.builtin.wait_for_connection:
-    timeout: 60
+- name: Use a new connection
+  ansible.builtin.meta: reset_connection
 
 - name: Keep the change
   wirefleet.wireguard.wg_confirm:
@@ -86,16 +121,31 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+outcome:
+  description:
+    - V(armed), V(confirmed) or V(rolled_back). V(not_armed) if O(changes) needed no rollback, or if none is armed.
+    - V(unknown) if the host could not be reached again.
+  returned: always, but not in check mode
+  type: str
+  sample: confirmed
 problems:
-  description: What could not be put back.
-  returned: success, unless O(state=armed)
+  description: What could not be rolled back.
+  returned: always, but not in check mode
   type: list
   elements: str
   sample: []
+results:
+  description: For O(changes), the result of each module that was run, with its name as C(module).
+  returned: with O(changes)
+  type: list
+  elements: dict
+  sample:
+    - {module: wirefleet.wireguard.wg_interface, changed: true, steps: [add route 10.44.0.0/24]}
 """
 
 import os
 import stat
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -104,57 +154,61 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend impor
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import sysctl_path
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import Outcome, PutBack, Undo
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import Outcome, RollBack, Rollback
 
 
-def note_interface(run_command: RunCommand, name: str) -> PutBack:
+def note_interface(run_command: RunCommand, name: str) -> RollBack:
     """How an interface is, and the way back. Raises DeviceError and OSError."""
     interface = Interface(run_command, name, warn=lambda message: None)
-    before = interface.look(wants_policy=True)
+    with interface.lock():
+        before = interface.look(wants_policy=True)
 
-    def put_back() -> list[str]:
-        with interface.lock():
-            return interface.put_back_later(before)
+    def roll_back() -> list[str]:
+        with interface.lock(by_force=True):
+            return interface.roll_back_later(before)
 
-    return put_back
+    return roll_back
 
 
-def note_firewall(run_command: RunCommand, name: str) -> PutBack:
+def note_firewall(run_command: RunCommand, name: str) -> RollBack:
     """Which rules there are for an interface, in any kind of firewall, and the way back. Raises FirewallError and
     OSError.
     """
     before = [(backend, backend.read()) for backend in _firewall.every(run_command, name)]
 
-    def put_back() -> list[str]:
+    def roll_back() -> list[str]:
+        problems = []
         for backend, state in before:
             now = backend.read()
             if now != state:
                 backend.apply(now, state)
-        return []
+                now = backend.read()
+            problems += [f"{what} still differs from what it was" for what in state if now[what] != state[what]]
+        return problems
 
-    return put_back
+    return roll_back
 
 
-def note_sysctl(name: str) -> PutBack:
+def note_sysctl(name: str) -> RollBack:
     """The kernel's value of a setting, and the way back. Raises OSError."""
     path = sysctl_path(name)
     before = _files.read(path)
 
-    def put_back() -> list[str]:
+    def roll_back() -> list[str]:
         if before is not None and _files.read(path) != before:
             with open(path, "wb") as file:
                 file.write(before)
         return []
 
-    return put_back
+    return roll_back
 
 
-def note_file(path: str) -> PutBack:
+def note_file(path: str) -> RollBack:
     """The content of a file, and the way back. Raises OSError."""
     before = _files.read(path)
     mode = 0 if before is None else stat.S_IMODE(os.stat(path).st_mode)
 
-    def put_back() -> list[str]:
+    def roll_back() -> list[str]:
         if before is None:
             _files.remove(path)
         elif _files.read(path) != before:
@@ -162,17 +216,17 @@ def note_file(path: str) -> PutBack:
             _files.write_atomically(path, before, mode)
         return []
 
-    return put_back
+    return roll_back
 
 
-def arm(module: AnsibleModule, undo: Undo) -> None:
+def arm(module: AnsibleModule, rollback: Rollback) -> None:
     """Note everything, then arm. Raises ValueError, DeviceError, FirewallError and OSError."""
     params, run_command = module.params, module.run_command
     if params["timeout"] < 1:
         raise ValueError(f"timeout {params['timeout']} is not a number of seconds from 1 on")
     names = [_values.interface(name) for name in params["interfaces"]]
 
-    def note_all() -> list[PutBack]:
+    def note_all() -> list[RollBack]:
         # The firewall goes back first: what it keeps out, no interface brings in.
         return [
             *(note_firewall(run_command, name) for name in names),
@@ -181,14 +235,40 @@ def arm(module: AnsibleModule, undo: Undo) -> None:
             *map(note_sysctl, params["sysctls"]),
         ]
 
-    undo.arm(run_command, params["timeout"], note_all)
+    rollback.arm(run_command, params["timeout"], note_all)
 
 
-def say(outcome: Outcome) -> str:
-    """What became of the change, for people."""
+def result_of(state: str, outcome: Outcome) -> dict[str, t.Any]:
+    """What the module returns when a change is over; with ``failed`` and ``msg`` if it did not end as asked for."""
+    result = {
+        "changed": outcome.rolled_back,
+        "outcome": "rolled_back" if outcome.rolled_back else "confirmed",
+        "problems": list(outcome.problems),
+    }
+    said = "the host has rolled back its interfaces, firewall, sysctls and files"
     if outcome.problems:
-        return f"the host tried to put back its previous state, which failed: {'; '.join(outcome.problems)}"
-    return "the host has put back its previous interfaces, firewall and sysctls"
+        said = f"the host could not roll back everything: {'; '.join(outcome.problems)}"
+    if outcome.rolled_back and state == "confirmed":
+        return {**result, "failed": True, "msg": f"the change was not confirmed in time, so {said}"}
+    if outcome.problems:
+        return {**result, "failed": True, "msg": said}
+    return result
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Do what the options say; returns the result. Raises ValueError, DeviceError, FirewallError and OSError."""
+    state, rollback = module.params["state"], Rollback(change=module.params["change_id"])
+    if state == "armed":
+        arm(module, rollback)
+        return {"changed": False, "outcome": "armed", "problems": []}
+    try:
+        outcome = rollback.confirm() if state == "confirmed" else rollback.roll_back_now()
+    except LookupError:
+        msg = "no rollback of this change is armed on this host: a reboot forgets it, and another run replaces it"
+        return {"failed": True, "msg": msg, "outcome": "not_armed", "problems": []}
+    if not (outcome.rolled_back or outcome.guarded):
+        module.warn("the processes that would have rolled back this change were killed, so it was not protected")
+    return result_of(state, outcome)
 
 
 def main() -> None:
@@ -196,31 +276,31 @@ def main() -> None:
     texts = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["armed", "confirmed", "undone"], "required": True},
+            # These two are for the action plugin of the same name.
+            "changes": {"type": "list", "elements": "dict"},
+            "armed": {"type": "bool", "default": True},
+            "state": {"type": "str", "choices": ["armed", "confirmed", "rolled_back"]},
+            "change_id": {"type": "str"},
             "timeout": {"type": "int", "default": 60},
             "interfaces": texts,
             "sysctls": texts,
             "files": {"type": "list", "elements": "path", "default": []},
         },
+        required_one_of=[("changes", "state")],
+        mutually_exclusive=[("changes", "state")],
         supports_check_mode=True,
     )
+    if module.params["changes"] is not None:
+        module.fail_json(msg="changes are run by the action plugin wirefleet.wireguard.wg_confirm on the controller")
     if module.check_mode:
         module.exit_json(changed=False)
-    undo = Undo()
     try:
-        if module.params["state"] == "armed":
-            arm(module, undo)
-            module.exit_json(changed=False)
-        outcome = undo.call_off() if module.params["state"] == "confirmed" else undo.undo_now()
-    except LookupError:
-        module.fail_json(msg="nothing is armed on this host: a reboot forgets it")
+        result = run(module)
     except (ValueError, DeviceError, FirewallError, OSError) as error:
-        module.fail_json(msg=str(error))
-    if outcome.undone and module.params["state"] == "confirmed":
-        module.fail_json(msg=f"the change was not confirmed in time, so {say(outcome)}")
-    if outcome.problems:
-        module.fail_json(msg=say(outcome))
-    module.exit_json(changed=outcome.undone, problems=list(outcome.problems))
+        module.fail_json(msg=str(error), outcome="not_armed", problems=[])
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

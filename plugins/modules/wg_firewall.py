@@ -128,9 +128,9 @@ options:
         type: list
         elements: str
         default: []
-  require_undo:
+  require_rollback:
     description:
-      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed an undo that is still pending.
+      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed a rollback that is still pending.
     type: bool
     default: false
 attributes:
@@ -249,7 +249,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _wish
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import FirewallError, State
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 
 
 def diff(before: State, after: State) -> list[dict]:
@@ -355,12 +355,12 @@ def main() -> None:
             },
             "ping": {"type": "bool", "default": False},
             "amend": {"type": "bool", "default": False},
-            "require_undo": {"type": "bool", "default": False},
+            "require_rollback": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     try:
-        with while_armed(module):
+        with changing(module):
             result = run(module)
     except (ValueError, FirewallError, OSError) as error:
         module.fail_json(msg=str(error))

@@ -17,9 +17,9 @@ description:
     without a restart. Peers that do not differ are not touched, so their sessions and their endpoints, also when they
     roamed, stay.
   - What was changed by hand is seen, shown and repaired.
-  - What hooks change about the device itself (peers, addresses, its rules) is taken for a change by hand, and undone by
-    the next run. Routes of hooks stay, as long as they are not to networks in O(peers[].allowed_ips).
-  - What was applied is read back. If a step or this check fails, everything is put back as it was.
+  - What hooks change about the device itself (peers, addresses, its rules) is taken for a change by hand, and rolled
+    back by the next run. Routes of hooks stay, as long as they are not to networks in O(peers[].allowed_ips).
+  - What was applied is read back. If a step or this check fails, all changes are rolled back.
   - Where systemd-networkd runs, and a default route goes through the interface, a file
     C(/etc/systemd/networkd.conf.d/70-wireguard-NAME.conf) has it leave the routing rules of others.
   - Where an init system manages the interface, the service C(wg-quick@NAME) (OpenRC C(wg-quick.NAME)) is started and
@@ -178,9 +178,9 @@ options:
     type: list
     elements: str
     default: []
-  require_undo:
+  require_rollback:
     description:
-      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed an undo that is still pending.
+      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed a rollback that is still pending.
     type: bool
     default: false
   enabled:
@@ -295,7 +295,6 @@ config_file:
   sample: /etc/wireguard/wg0.conf
 """
 
-import contextlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -303,7 +302,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _show
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wanted import (
     argument_spec,
     interface_of,
@@ -354,7 +353,7 @@ def main() -> None:
     try:
         interface = interface_of(module.params, module.run_command, module.warn)
         ensure = ensure_present if module.params["state"] == "present" else ensure_absent
-        with while_armed(module), contextlib.nullcontext() if module.check_mode else interface.lock():
+        with changing(module, interface.lock()):
             result = ensure(module, interface)
     except (ValueError, DeviceError, OSError) as error:
         module.fail_json(msg=str(error))

@@ -38,9 +38,9 @@ options:
         know the new one.
     type: bool
     default: false
-  require_undo:
+  require_rollback:
     description:
-      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed an undo that is still pending.
+      - Refuse to change anything unless M(wirefleet.wireguard.wg_confirm) has armed a rollback that is still pending.
     type: bool
     default: false
 attributes:
@@ -104,7 +104,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import remove, write_atomically
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 
 NONE = "(none)"
 UNKNOWN = "(unknown)"
@@ -221,12 +221,12 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "rotate": {"type": "bool", "default": False},
-            "require_undo": {"type": "bool", "default": False},
+            "require_rollback": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     try:
-        with while_armed(module):
+        with changing(module):
             keypair = Keypair(module)
             result = keypair.present() if module.params["state"] == "present" else keypair.absent()
     except ValueError as error:

@@ -104,7 +104,6 @@ config_file:
   sample: /etc/wireguard/wg0.conf
 """
 
-import contextlib
 import os
 import typing as t
 
@@ -120,6 +119,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device, DeviceError, Peer
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step, routes_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface, Now, Plan
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 
 
@@ -302,7 +302,7 @@ def main() -> None:
     try:
         name = _values.interface(module.params["interface"])
         interface = Interface(module.run_command, name, module.warn)
-        with contextlib.nullcontext() if module.check_mode else interface.lock():
+        with changing(module, interface.lock()):
             result = run(module, interface)
     except (ValueError, DeviceError, OSError) as error:
         module.fail_json(msg=str(error))

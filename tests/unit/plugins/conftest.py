@@ -12,6 +12,8 @@ import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.common import warnings
 
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _processes
+
 
 @pytest.fixture
 def run_module(monkeypatch, capsys):
@@ -21,6 +23,9 @@ def run_module(monkeypatch, capsys):
         arguments = {"_ansible_check_mode": check, "_ansible_diff": True, **options}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)  # from ansible-core 2.19 on
+        # In this process, whose signals are pytest's.
+        monkeypatch.setattr(_processes, "continue_in_own_session", lambda module: None)
+        monkeypatch.setattr(_processes, "protect", lambda hook_seconds=0: None)
         warnings._global_warnings.clear()  # they live as long as the process
         with pytest.raises(SystemExit):
             module.main()

@@ -90,8 +90,8 @@ WAYS = (
     ("nothing", "in a namespace"),
     ("full tunnel", "in a namespace"),
 )
-# What takes an interface away is not undone when it fails: the next run goes on with it.
-NOT_UNDONE = ("nothing", "stopped")
+# What takes an interface away is not rolled back when it fails: the next run goes on with it.
+NOT_ROLLED_BACK = ("nothing", "stopped")
 
 
 def run_command(_module, argv, data=None, binary_data=False):
@@ -104,16 +104,24 @@ def run_command(_module, argv, data=None, binary_data=False):
     return done.returncode, done.stdout, done.stderr
 
 
-def run(options):
-    """Run the module in this process; its result."""
+@contextlib.contextmanager
+def in_this_process(_module, lock):
+    """Does for the module what `changing` does, without a process of its own, whose changes could not be counted."""
+    with lock:
+        yield
+
+
+def run(options, module=wg_interface):
+    """Run a module in this process; its result."""
     printed = io.StringIO()
     with (
-        patch_module_args({"name": "wg0", **options}),
+        patch_module_args({"name": "wg0", **options} if module is wg_interface else options),
         mock.patch.object(basic.AnsibleModule, "run_command", run_command),
+        mock.patch.object(wg_interface, "changing", in_this_process),
         contextlib.redirect_stdout(printed),
         contextlib.suppress(SystemExit),
     ):
-        wg_interface.main()
+        module.main()
     return json.loads(printed.getvalue())
 
 
@@ -273,11 +281,11 @@ def fail_at_every_change(start, end, changes, wanted):
             reach(start)
             continue
         failures += 1
-        if end in NOT_UNDONE:
+        if end in NOT_ROLLED_BACK:
             expect(way, f"next run after {result['msg']}", wanted[end], reach(end))
             reach(start)
         else:
-            if "all was put back as it was" not in result["msg"]:
+            if "all changes were rolled back" not in result["msg"]:
                 sys.exit(f"{way}: {result}")
             expect(way, result["msg"], wanted[start], state())
     expect(f"{start} -> {end}", "not made to fail", wanted[end], reach(end))
@@ -293,16 +301,20 @@ def test(ends):
         failures = fail_at_every_change(start, end, kills[end], wanted)
         if not kills[end] or not failures:
             sys.exit(f"{start} -> {end}: nothing was tested")
-        then = "finished" if end in NOT_UNDONE else "put back"
+        then = "finished" if end in NOT_ROLLED_BACK else "rolled back"
         print(f"{start} -> {end}: repaired after {kills[end]} kills, {then} after {failures} failures", flush=True)
     reach("nothing")
 
 
-def main():
+def write_keys():
     os.umask(0o077)
     _files.write_atomically("/etc/wireguard/wg0.key", KEYS[3].encode(), 0o600)
     psk = subprocess.run(["wg", "genpsk"], capture_output=True, check=True).stdout
     _files.write_atomically("/etc/wireguard/psk", psk, 0o600)
+
+
+def main():
+    write_keys()
     untouched = state()
     for ends in WAYS:
         test(ends)

@@ -9,4 +9,5 @@
 ansible-playbook -i localhost, -c local test.yml "$@"
 ansible-playbook -i localhost, -c local netns.yml "$@"
 python every_step.py
+python rollbacks.py
 python zero_loss.py

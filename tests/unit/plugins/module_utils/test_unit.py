@@ -72,6 +72,22 @@ def test_systemd_starts_anew_what_believes_to_be_up(tmp_path):
     assert "systemctl start wg-quick@wg0" in manager.calls
 
 
+def test_systemd_releases_without_running_anything(tmp_path):
+    manager = Manager()
+    seen = {}
+    drop_in = tmp_path / "wg-quick@wg0.service.d" / "zz-wirefleet-adopt.conf"
+    manager.look = lambda call: seen.update({call: drop_in.read_text() if drop_in.exists() else None})
+    Systemd(manager, "wg0", str(tmp_path)).release()
+    assert manager.calls == [
+        "systemctl daemon-reload",
+        "systemctl stop wg-quick@wg0",
+        "systemctl reset-failed wg-quick@wg0",
+        "systemctl daemon-reload",
+    ]
+    assert seen["systemctl stop wg-quick@wg0"] == "[Service]\nExecStop=\nExecStopPost=\nKillMode=process\n"
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_failed_start_leaves_nothing_either(tmp_path):
     manager = Manager(show=(0, "", ""), start=(1, "", "Job failed. See journalctl.\n"))
     with pytest.raises(_unit.DeviceError, match="^'systemctl start wg-quick@wg0' failed: Job failed"):
@@ -140,6 +156,12 @@ def test_openrc_adopts_an_interface(openrc, tmp_path, monkeypatch):
     service.adopt(["wireguard-go", "wg0"])
     assert manager.calls == ["wireguard-go wg0", f"env RC_SVCNAME=wg-quick.wg0 {marker} wg-quick.wg0"]
     assert (root / "init.d" / "wg-quick.wg0").is_symlink()
+
+
+def test_openrc_releases_without_running_anything(openrc):
+    service, manager, _root = openrc
+    service.release()
+    assert manager.calls == ["rc-service wg-quick.wg0 zap"]
 
 
 def test_openrc_disable_takes_the_link_away(openrc):

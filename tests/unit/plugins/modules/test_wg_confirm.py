@@ -8,14 +8,14 @@ import stat
 
 import pytest
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _detached, _undo
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _detached, _rollback
 from ansible_collections.wirefleet.wireguard.plugins.modules import wg_confirm
 
 
 @pytest.fixture(autouse=True)
-def undo(monkeypatch, tmp_path):
+def rollback(monkeypatch, tmp_path):
     monkeypatch.setattr(_detached, "find", lambda command: None)
-    monkeypatch.setattr(wg_confirm, "Undo", lambda: _undo.Undo(str(tmp_path / "undo")))
+    monkeypatch.setattr(_rollback.Rollback.__init__, "__defaults__", (str(tmp_path / "rollback"), None))
 
 
 @pytest.fixture
@@ -26,72 +26,116 @@ def key(tmp_path):
     return path
 
 
-def test_files_are_put_back_as_they_were(run_module, key, tmp_path):
+def test_files_are_rolled_back(run_module, key, tmp_path):
     new = tmp_path / "new"
     armed = run_module(wg_confirm, state="armed", files=[str(key), str(new)])
-    assert armed["changed"] is False
+    assert (armed["changed"], armed["outcome"]) == (False, "armed")
     assert "secret" not in str(armed)
     key.unlink()
     new.write_text("not here before")
-    assert run_module(wg_confirm, state="undone") == {"changed": True, "problems": []}
+    assert run_module(wg_confirm, state="rolled_back") == {"changed": True, "outcome": "rolled_back", "problems": []}
     assert key.read_text() == "secret\n"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert not new.exists()
 
 
-def test_a_sysctl_is_put_back(tmp_path, monkeypatch):
+def test_sysctl_is_rolled_back(tmp_path, monkeypatch):
     value = tmp_path / "ip_forward"
     value.write_text("0\n")
     monkeypatch.setattr(wg_confirm, "sysctl_path", lambda name: f"{tmp_path}/{name}")
-    put_back = wg_confirm.note_sysctl("ip_forward")
+    roll_back = wg_confirm.note_sysctl("ip_forward")
     value.write_text("1\n")
-    assert put_back() == []
+    assert roll_back() == []
     assert value.read_text() == "0\n"
 
 
-def test_confirmed_in_time(run_module, key):
-    run_module(wg_confirm, state="armed", files=[str(key)])
+def test_confirmed_change_stays(run_module, key):
+    run_module(wg_confirm, state="armed", change_id="one", files=[str(key)])
     key.write_text("another\n")
-    assert run_module(wg_confirm, state="confirmed") == {"changed": False, "problems": []}
+    confirmed = {"changed": False, "outcome": "confirmed", "problems": []}
+    assert run_module(wg_confirm, state="confirmed", change_id="one") == confirmed
+    assert run_module(wg_confirm, state="confirmed", change_id="one") == confirmed
     assert key.read_text() == "another\n"
 
 
-def test_confirmed_too_late(run_module, key):
+def test_late_confirmation_fails(run_module, key):
     run_module(wg_confirm, state="armed", files=[str(key)])
     key.write_text("another\n")
-    run_module(wg_confirm, state="undone")
+    run_module(wg_confirm, state="rolled_back")
     failed = run_module(wg_confirm, state="confirmed")
-    assert failed["failed"]
+    assert (failed["failed"], failed["outcome"]) == (True, "rolled_back")
     assert failed["msg"] == (
-        "the change was not confirmed in time, so the host has put back its previous interfaces, firewall and sysctls"
+        "the change was not confirmed in time, so the host has rolled back its interfaces, firewall, sysctls and files"
     )
     assert key.read_text() == "secret\n"
 
 
-def test_what_could_not_be_put_back_is_told(run_module, key):
+def test_incomplete_rollback_is_reported(run_module, key):
     run_module(wg_confirm, state="armed", files=[str(key)])
     key.unlink()
     key.mkdir()
-    failed = run_module(wg_confirm, state="undone")
-    assert failed["failed"]
-    assert "tried to put back its previous state, which failed: " in failed["msg"]
-    assert str(key) in failed["msg"]
+    failed = run_module(wg_confirm, state="rolled_back")
+    assert (failed["failed"], failed["outcome"]) == (True, "rolled_back")
+    assert failed["msg"].startswith("the host could not roll back everything: ")
+    assert str(key) in failed["problems"][0]
 
 
-@pytest.mark.parametrize("state", ["confirmed", "undone"])
-def test_nothing_is_armed(run_module, state):
-    failed = run_module(wg_confirm, state=state)
-    assert failed["msg"] == "nothing is armed on this host: a reboot forgets it"
+def test_unguarded_confirmation_warns(run_module, monkeypatch):
+    run_module(wg_confirm, state="armed")
+    monkeypatch.setattr(_rollback.Rollback, "_is_guarded", lambda self: False)
+    confirmed = run_module(wg_confirm, state="confirmed")
+    assert confirmed["outcome"] == "confirmed"
+    assert "were killed, so it was not protected" in str(confirmed["warnings"])
+
+
+class Firewall:
+    """A back end whose rules change, and which accepts only some."""
+
+    def __init__(self):
+        self.rules, self.refuses = {"table": "before", "file": "before"}, False
+
+    def read(self):
+        return dict(self.rules)
+
+    def apply(self, before, after):
+        if not self.refuses:
+            self.rules = dict(after)
+
+
+@pytest.mark.parametrize(("refuses", "problems"), [(False, []), (True, ["table still differs from what it was"])])
+def test_firewall_is_read_after_the_rollback(monkeypatch, refuses, problems):
+    firewall = Firewall()
+    monkeypatch.setattr(wg_confirm._firewall, "every", lambda run_command, name: [firewall])
+    roll_back = wg_confirm.note_firewall(None, "wg0")
+    firewall.rules["table"] = "after"
+    firewall.refuses = refuses
+    assert roll_back() == problems
+
+
+@pytest.mark.parametrize("state", ["confirmed", "rolled_back"])
+@pytest.mark.parametrize("armed", [None, "yours"])
+def test_nothing_is_armed(run_module, armed, state):
+    if armed:
+        run_module(wg_confirm, state="armed", change_id=armed)
+    failed = run_module(wg_confirm, state=state, change_id="mine")
+    assert failed["msg"].startswith("no rollback of this change is armed on this host")
+    assert failed["outcome"] == "not_armed"
+    run_module(wg_confirm, state="confirmed")
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"timeout": 0}, "timeout 0 is not a number of seconds"), ({"interfaces": ["../wg0"]}, "'../wg0'")],
+    [
+        ({"state": "armed", "timeout": 0}, "timeout 0 is not a number of seconds"),
+        ({"state": "armed", "interfaces": ["../wg0"]}, "'../wg0'"),
+        ({}, "one of the following is required: changes, state"),
+        ({"changes": []}, "changes are run by the action plugin"),
+    ],
 )
-def test_what_cannot_be(run_module, options, said):
-    assert said in run_module(wg_confirm, state="armed", **options)["msg"]
+def test_wrong_options_are_refused(run_module, options, said):
+    assert said in run_module(wg_confirm, **options)["msg"]
 
 
 def test_check_mode_arms_nothing(run_module, key):
     assert run_module(wg_confirm, check=True, state="armed", files=[str(key)]) == {"changed": False}
-    assert "nothing is armed" in run_module(wg_confirm, state="confirmed")["msg"]
+    assert run_module(wg_confirm, state="confirmed")["outcome"] == "not_armed"
