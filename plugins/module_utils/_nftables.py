@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _conntrack
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wish import Forward, Network, Wish
+
+ANSWERS = "ct direction reply accept"
 
 
 class Nftables(Backend):
@@ -51,7 +54,20 @@ class Nftables(Backend):
         """Replace or delete the table. Raises FirewallError."""
         table = after[self._title]
         if before[self._title] != table:
+            if ANSWERS in (table or ""):
+                _track_inbound()
             self.run([self._nft, "--file", "-"], data=_replacement(self._title, table or ""))
+
+
+def _track_inbound() -> None:
+    """Have connection tracking know the connections whose answers are to pass. Raises FirewallError."""
+    try:
+        _conntrack.track(_conntrack.inbound())
+    except OSError as error:
+        raise FirewallError(
+            f"a kill switch would cut off the connections to this host that are open, since this kernel cannot be told "
+            f"who opened them ({error}): load its module nf_conntrack_netlink"
+        ) from None
 
 
 def table_name(name: str) -> str:
@@ -144,7 +160,7 @@ def _output_rules(wanted: Wish) -> list[str]:
     # Whoever reached the host gets his answers, the controller for one. Neighbours, routers and DHCPv6 are not beyond
     # the link. ARP and DHCP never come by here.
     return [
-        "ct direction reply accept",
+        ANSWERS,
         f"meta mark 0x{mark:08x} accept",
         *(f'oifname "{interface}" accept' for interface in ("lo", wanted.name, *interfaces)),
         "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",

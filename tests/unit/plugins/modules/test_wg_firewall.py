@@ -181,6 +181,8 @@ def host(monkeypatch, tmp_path):
         monkeypatch.setattr(module, "find", host.commands.get)
     monkeypatch.setattr(_amendments, "default_route_interfaces", lambda: {"eth0"})
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, argv, data=None: host.run(argv, data))
+    monkeypatch.setattr(_nftables._conntrack, "inbound", lambda: ["session"])
+    monkeypatch.setattr(_nftables._conntrack, "track", lambda sessions: host.changes.append(f"track {sessions}"))
     return host
 
 
@@ -632,4 +634,23 @@ def test_default_routes(monkeypatch):
 def test_no_kill_switch_is_left_out_in_silence(run_module, host):
     result = run_module(wg_firewall, name="wg0", backend="none", kill_switch={"fwmark": 51820})
     assert result["failed"] and "kill_switch needs rules" in result["msg"]
+    assert host.changes == []
+
+
+def test_open_sessions_are_tracked_before_a_kill_switch(run_module, host):
+    run_module(wg_firewall, **RELAY)
+    assert not [change for change in host.changes if change.startswith("track")]
+    host.changes.clear()
+    run_module(wg_firewall, **RELAY, kill_switch={"fwmark": 51820})
+    assert host.changes[:2] == ["track ['session']", "nft --file -"]
+
+
+def test_kill_switch_is_refused_where_it_would_cut(run_module, host, monkeypatch):
+    def not_supported(_sessions):
+        raise OSError(93, "Protocol not supported")
+
+    monkeypatch.setattr(_nftables._conntrack, "track", not_supported)
+    result = run_module(wg_firewall, name="wg0", kill_switch={"fwmark": 51820})
+    assert "a kill switch would cut off the connections" in result["msg"]
+    assert "nf_conntrack_netlink" in result["msg"]
     assert host.changes == []
