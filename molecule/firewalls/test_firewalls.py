@@ -195,13 +195,13 @@ def test_it_survives_a_reload_of_the_firewall(story: Firewalls) -> None:
     story.assert_all_passes()
 
 
-def test_an_undo_puts_it_back(story: Firewalls) -> None:
+def test_rules_are_rolled_back(story: Firewalls) -> None:
     now = story.look()
     story.adhoc("wirefleet.wireguard.wg_confirm", "state=armed interfaces=wg0 timeout=120")
     story.adhoc("wirefleet.wireguard.wg_firewall", "name=wg0 state=absent")
     for host, without in story.look().items():
         assert "wg-in-wg0" not in without and "51820" not in without, host
-    story.adhoc("wirefleet.wireguard.wg_confirm", "state=undone")
+    story.adhoc("wirefleet.wireguard.wg_confirm", "state=rolled_back")
     assert story.look() == now
     story.assert_all_passes()
 

@@ -12,8 +12,8 @@ import re
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand, run_batch
 
 
-def ssh_client(proc: str = "/proc") -> str | None:
-    """The address that the SSH connection of this process comes from; None if it has none.
+def ssh_ends(proc: str = "/proc") -> tuple[str | None, str | None]:
+    """The addresses of the SSH connection of this process: the client's, and this host's; None if there is none.
 
     sudo takes SSH_CONNECTION (ssh(1)) out of the environment, but the shell above it still has it.
     """
@@ -21,14 +21,14 @@ def ssh_client(proc: str = "/proc") -> str | None:
     while pid not in ("0", "1"):
         try:
             with open(f"{proc}/{pid}/environ", "rb") as file:
-                found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+) ", file.read())
+                found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+) \S+ (\S+) ", file.read())
             if found:
-                return found[1].decode("ascii", "replace")
+                return found[1].decode("ascii", "replace"), found[2].decode("ascii", "replace")
             with open(f"{proc}/{pid}/status", encoding="utf-8", errors="replace") as file:
                 pid = re.search(r"^PPid:\s*([0-9]+)$", file.read(), re.MULTILINE)[1]
         except OSError:
-            return None
-    return None
+            return None, None
+    return None, None
 
 
 def interface_towards(run_command: RunCommand, client: str) -> str | None:

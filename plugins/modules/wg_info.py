@@ -238,11 +238,12 @@ names:
   sample: {wg0: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
 connection:
   description:
-    - Where the SSH connection of this run comes from, and by which interface the host answers to there.
-    - Both null if the host is not connected through SSH.
+    - The addresses of the SSH connection of this run, C(client) where it comes from and C(server) on this host, and the
+      interface by which the host answers.
+    - All null if the host is not connected through SSH.
   returned: success
   type: dict
-  sample: {client: 10.44.0.1, interface: wg0}
+  sample: {client: 10.44.0.1, server: 10.44.0.3, interface: wg0}
 sysctl:
   description: Whether the host forwards.
   returned: success
@@ -418,8 +419,12 @@ def age_in_days(path: str) -> float:
 
 def connection(run_command) -> dict[str, str | None]:
     """The way of this run's own SSH connection."""
-    client = _connection.ssh_client()
-    return {"client": client, "interface": client and _connection.interface_towards(run_command, client)}
+    client, server = _connection.ssh_ends()
+    return {
+        "client": client,
+        "server": server,
+        "interface": client and _connection.interface_towards(run_command, client),
+    }
 
 
 def live_sysctl(name: str) -> str | None:

@@ -29,23 +29,23 @@ def processes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("environments", "client"),
+    ("environments", "ends"),
     [
-        ([b"A=b\0" + CLIENT + b"\0C=d\0"], "10.44.0.1"),
-        ([CLIENT + b"\0"], "10.44.0.1"),
+        ([b"A=b\0" + CLIENT + b"\0C=d\0"], ("10.44.0.1", "10.44.0.3")),
+        ([CLIENT + b"\0"], ("10.44.0.1", "10.44.0.3")),
         # sudo's and its child's environments are clean
-        ([b"A=b\0", b"SUDO_USER=me\0", CLIENT + b"\0"], "10.44.0.1"),
-        ([b"SSH_CONNECTION=2001:db8::1 40022 2001:db8::3 22\0"], "2001:db8::1"),
-        ([b"NOT_SSH_CONNECTION=10.44.0.1 40022 10.44.0.3 22\0"], None),
-        ([b"A=b\0", b""], None),
+        ([b"A=b\0", b"SUDO_USER=me\0", CLIENT + b"\0"], ("10.44.0.1", "10.44.0.3")),
+        ([b"SSH_CONNECTION=2001:db8::1 40022 2001:db8::3 22\0"], ("2001:db8::1", "2001:db8::3")),
+        ([b"NOT_SSH_CONNECTION=10.44.0.1 40022 10.44.0.3 22\0"], (None, None)),
+        ([b"A=b\0", b""], (None, None)),
     ],
 )
-def test_the_client_is_that_of_the_nearest_process_that_knows(processes, environments, client):
-    assert _connection.ssh_client(processes(*environments)) == client
+def test_ends_are_those_of_the_nearest_process(processes, environments, ends):
+    assert _connection.ssh_ends(processes(*environments)) == ends
 
 
-def test_a_process_that_may_not_be_read_has_no_client(tmp_path):
-    assert _connection.ssh_client(str(tmp_path)) is None
+def test_process_that_may_not_be_read_has_none(tmp_path):
+    assert _connection.ssh_ends(str(tmp_path)) == (None, None)
 
 
 def test_the_interface_is_that_of_the_answers(monkeypatch):
