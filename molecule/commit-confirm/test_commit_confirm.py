@@ -182,23 +182,33 @@ def test_mistake_is_rolled_back(managed: Managed, mistake: str) -> None:
     managed.fleet.ssh(HOST, "! pgrep -x sleep")
 
 
-@pytest.mark.parametrize("mistake", ["a hook that fails", "a hook that drops SSH", "a network namespace"])
+# Enabling the unit is the last step of a run, after it has been started.
+CANNOT_ENABLE = (
+    "systemctl disable -q wg-quick@wg0; cd /etc/systemd; mount --bind system system; mount -o remount,bind,ro system",
+    "umount /etc/systemd/system; systemctl enable -q wg-quick@wg0",
+)
+
+
+@pytest.mark.parametrize("mistake", ["a step that fails", "a hook that drops SSH", "a network namespace"])
 def test_device_whose_unit_is_inactive_stays(managed: Managed, mistake: str) -> None:
     """Somebody has brought it up by hand."""
     variables = {
-        "a hook that fails": {"wireguard_post_up": ["false"]},
+        "a step that fails": {},
         "a hook that drops SSH": DROP_SSH,
         # The device is made anew in the unit, where wireguard-go must outlive the unit's going back to inactive.
         "a network namespace": {"wireguard_netns": "vpn"},
     }[mistake]
     managed.fleet.ssh(HOST, "systemctl stop wg-quick@wg0; wg-quick up wg0 2>/dev/null; ping -c 1 -W 9 10.0.44.1")
-    before = managed.state_of_host()
     assert managed.fleet.ssh(HOST, "systemctl is-active wg-quick@wg0 || true") == "inactive\n"
-    with managed.mistake(HOST, **variables):
+    with (
+        managed.fleet.broken(HOST, *(("true", "true") if variables else CANNOT_ENABLE)),
+        managed.mistake(HOST, **variables),
+    ):
+        before = managed.state_of_host()
         run = managed.fleet.run(*ONLY_THE_HOST, *SOON, "-e", "wireguard_mtu=1390")
-    assert (run.code, run.hosts("failed")) == (2, {HOST})
-    assert ROLLED_BACK in run.output
-    assert managed.state_of_host() == before
+        assert (run.code, run.hosts("failed")) == (2, {HOST})
+        assert ROLLED_BACK in run.output
+        assert managed.state_of_host() == before
     run = managed.fleet.run(*ONLY_THE_HOST, "-e", "wireguard_mtu=1390")
     assert run.code == 0
     assert managed.fleet.ssh(HOST, "systemctl is-active wg-quick@wg0") == "active\n"
@@ -216,9 +226,13 @@ def test_lock_that_is_held_does_not_stop_the_rollback(managed: Managed) -> None:
 
 def test_killed_guard_is_replaced(managed: Managed) -> None:
     before = managed.state_of_host()
-    managed.at_the_arming('set -- /run/systemd/transient/wireguard-*.scope; systemctl kill -s KILL "${1##*/}"')
+    managed.at_the_arming(
+        'until set -- /run/systemd/transient/wireguard-*.scope; [ -e "$1" ]; do :; done\n'
+        'systemctl kill -s KILL "${1##*/}"; touch /run/killed'
+    )
     with managed.mistake(HOST, **DROP_SSH):
         run = managed.fleet.run(*ONLY_THE_HOST, *SOON, "-e", "wireguard_mtu=1390")
+    managed.fleet.ssh(HOST, "rm /run/killed")
     assert (run.code, run.hosts("failed")) == (2, {HOST})
     assert ROLLED_BACK in run.output
     assert managed.state_of_host() == before

@@ -8,6 +8,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import action_loader
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.confirmed_change import CONFIRM, ConfirmedChange
 
@@ -54,7 +55,7 @@ class ActionModule(ActionBase):
         if len(entry) != 1:
             raise AnsibleActionFail(f"changes[{number}] has {len(entry)} keys; give one, the name of a module")
         [(module, options)] = entry.items()
-        if self._shared_loader_obj.action_loader.find_plugin(module):
+        if action_loader.find_plugin(module):
             raise AnsibleActionFail(f"changes[{number}]: {module} is an action plugin; use a module")
         return module, options or {}
 
@@ -65,7 +66,8 @@ class ActionModule(ActionBase):
             predictions = [(module, change.predict(module, options)) for module, options in changes]
             failed = next((each for each in predictions if each[1].get("failed")), None)
             if failed or not any(prediction.get("changed") for _module, prediction in predictions):
-                return self._together(predictions, {"outcome": "not_armed", "problems": []})
+                predicted = self._together(predictions, {"outcome": "not_armed", "problems": []})
+                return {**predicted, "changed": False}
             armed = change.arm(arguments["timeout"], arguments["interfaces"], arguments["sysctls"], arguments["files"])
             if armed.get("failed"):
                 return armed

@@ -109,6 +109,8 @@ options:
       - Reject what the host itself would send past the tunnel, also while the interface is down.
       - Answers to those who reached the host pass, as do WireGuard's own packets and those for neighbours
         (link-local IPv6).
+      - TCP connections to this host that are open when it is set go on. For that the kernel is told who opened them,
+        which needs its module C(nf_conntrack_netlink).
       - What the host forwards, such as the packets of its containers, is not looked at.
       - It is in a table of nftables, beside whatever O(backend) there is.
     type: dict
