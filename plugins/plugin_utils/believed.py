@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleError
 from ansible.template import Templar
 
 from .variables import plain_text
@@ -36,7 +37,10 @@ class Believed:
         manager = hostvars._variable_manager
         # Not copy.copy(), for which core 2.17 leaves out what is costly to send to another process.
         self._manager = object.__new__(type(manager))
-        self._manager.__dict__.update(manager.__dict__, _fact_cache=_NoFacts())
+        self._manager.__dict__.update(manager.__dict__)
+        if not hasattr(manager, "_fact_cache"):
+            raise AnsibleError("this version of ansible-core is not supported: facts cannot be told from variables")
+        self._manager._fact_cache = _NoFacts()
         # For templates in tasks that name other hosts; it makes itself known to the manager.
         type(hostvars)(self._inventory, self._manager, self._loader)
 

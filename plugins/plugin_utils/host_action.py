@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible.errors import AnsibleActionFail
 from ansible.module_utils.json_utils import _filter_non_json_lines
 from ansible.plugins.action import ActionBase
 
@@ -45,6 +46,8 @@ class HostAction(ActionBase):
         self._question = (plain_text(task_vars["inventory_hostname"]), module.rpartition(".")[2], asked)
         answer = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
         self._remove_tmp_path(self._connection._shell.tmpdir)
+        if self._question is not None:
+            raise AnsibleActionFail("this version of ansible-core is not supported: the host's answer was not checked")
         return answer
 
     def _parse_returned_data(self, res: t.Any, *profile: t.Any) -> t.Any:
@@ -54,6 +57,7 @@ class HostAction(ActionBase):
     def _checked(self, res: t.Mapping[str, t.Any]) -> dict[str, str]:
         """A host's output as JSON that holds nothing but checked values."""
         host, module, asked = self._question
+        self._question = None
         output, errors_output = res.get("stdout") or "", res.get("stderr") or ""
         most = answers.longest(module, asked)
         if len(output) > most:

@@ -10,6 +10,7 @@ import json
 import types
 
 import pytest
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.host_action import HostAction
@@ -151,6 +152,17 @@ def test_host_is_asked_and_its_answer_returned():
     action = Action(json.dumps(TRUTH), asked={"path": KEY_FILE})
     assert action.run(task_vars=task_vars(facts=["ansible_all_ipv4_addresses"])) == TRUTH
     assert action.executed == ["wirefleet.wireguard.wg_keypair"]
+
+
+def test_answer_that_core_does_not_show_is_not_used():
+    """A core that parses answers by another method would go round the check."""
+
+    class Another(Action):
+        def _execute_module(self, **_options):
+            return {"changed": False, "ansible_facts": {}}
+
+    with pytest.raises(AnsibleActionFail, match="the host's answer was not checked"):
+        Another().run(task_vars=task_vars())
 
 
 @pytest.mark.parametrize(
