@@ -7,10 +7,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import action_loader
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.confirmed_change import CONFIRM, ConfirmedChange
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.host_action import HostAction
 
 _TEXTS = {"type": "list", "elements": "str", "default": []}
 _ARGUMENTS = {
@@ -27,16 +27,13 @@ _ARGUMENTS = {
 _NOT_OF_RESULTS = ("ansible_facts", "deprecations", "diff", "exception", "invocation", "warnings")
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostAction):
     """Makes changes under a rollback, and confirms them over a new connection; see the module's documentation."""
 
-    TRANSFERS_FILES = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def work(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Returns what the module's RETURN says; without ``changes``, what the module on the host returns."""
-        result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
         _validated, arguments = self.validate_argument_spec(
             argument_spec=_ARGUMENTS,
             required_one_of=[("changes", "state")],
@@ -44,18 +41,17 @@ class ActionModule(ActionBase):
         )
         if arguments["changes"] is None:
             options = {name: value for name, value in arguments.items() if name not in ("changes", "armed")}
-            result.update(self._execute_module(CONFIRM, options, task_vars=task_vars))
-            return result
+            return self.ask(CONFIRM, options, task_vars)
         changes = [self._change(number, entry) for number, entry in enumerate(arguments["changes"])]
-        result.update(self._confirmed(ConfirmedChange(self, task_vars), changes, arguments))
-        return result
+        return self._confirmed(ConfirmedChange(self, task_vars), changes, arguments)
 
     def _change(self, number: int, entry: dict[str, t.Any]) -> tuple[str, dict[str, t.Any]]:
         """The module and its options."""
         if len(entry) != 1:
             raise AnsibleActionFail(f"changes[{number}] has {len(entry)} keys; give one, the name of a module")
         [(module, options)] = entry.items()
-        if action_loader.find_plugin(module):
+        plugin = action_loader.get(module, class_only=True)
+        if plugin and not issubclass(plugin, HostAction):
             raise AnsibleActionFail(f"changes[{number}]: {module} is an action plugin; use a module")
         return module, options or {}
 

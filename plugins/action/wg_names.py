@@ -8,9 +8,9 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.compat.version import LooseVersion
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._names import HOSTS, MARKER
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import registered_plan
 
 _ARGUMENTS = {
@@ -21,15 +21,11 @@ _ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostAction):
     """Has blockinfile write a network's names, which no host's variables ever hold; see the module's documentation."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def work(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Returns what blockinfile says, without the text."""
-        result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
         _validated, arguments = self.validate_argument_spec(
             argument_spec=_ARGUMENTS, required_if=[("state", "present", ["network"])]
         )
@@ -44,9 +40,7 @@ class ActionModule(ActionBase):
         # From then on it decodes the file, and in this encoding every file can be read and stays as it is.
         if LooseVersion(task_vars["ansible_version"]["full"]) >= LooseVersion("2.20"):
             block["encoding"] = "latin-1"
-        result.update(self._execute_module("ansible.builtin.blockinfile", block, task_vars=task_vars))
-        result.pop("invocation", None)
-        return result
+        return self.ask("ansible.builtin.blockinfile", block, task_vars)
 
     def _names(self, task_vars: t.Mapping[str, t.Any], network: str) -> str:
         try:

@@ -9,8 +9,8 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError, named
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan, not_told
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import FileChange, PlanFolder
@@ -21,31 +21,40 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry impor
 )
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry_file import RegistryFile, default_path
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rendering import host_slice, names_digests, plan_files
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import PLAN, inventory_of, keys_seen
-
-_ARGUMENTS = {
-    "record": {"type": "bool", "default": False},
-    "registry_file": {"type": "path"},
-    "output_dir": {"type": "path"},
-    "partial_inventory": {"type": "bool", "default": False},
-    "prune": {"type": "bool", "default": False},
-}
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
+    PLAN,
+    claims_of_facts,
+    inventory_of,
+    keys_seen,
+)
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Plans all networks of the inventory, once a play, on the controller; see the module's documentation."""
 
-    BYPASS_HOST_LOOP = True
-    TRANSFERS_FILES = False
-    _requires_connection = False
+    OPTIONS: t.ClassVar[dict[str, t.Any]] = {
+        "record": {"type": "bool", "default": False},
+        "registry_file": {"type": "path"},
+        "output_dir": {"type": "path"},
+        "partial_inventory": {"type": "bool", "default": False},
+        "prune": {"type": "bool", "default": False},
+    }
+    VARIABLES: t.ClassVar[dict[str, str]] = {
+        "record": "plan_record",
+        "registry_file": "wireguard_registry_file",
+        "output_dir": "plan_output_dir",
+        "partial_inventory": "wireguard_partial_inventory",
+        "prune": "wireguard_prune",
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def decide(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Returns the plan with each host's part as one JSON text, which costs Ansible nothing to carry."""
-        result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        _validated, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
-        path = arguments["registry_file"] or default_path(task_vars.get("ansible_inventory_sources") or [], os.getcwd())
-        inventory = inventory_of(task_vars["hostvars"], task_vars["groups"], AnsibleError)
+        path = options["registry_file"] or default_path(task_vars.get("ansible_inventory_sources") or [], os.getcwd())
+        inventory = inventory_of(self.believed, task_vars["groups"], AnsibleError)
+        left_out = {
+            host: reason for host in inventory.raw if (reason := claims_of_facts(host, self.believed.facts(host)))
+        }
+        keys = {host: found for host, found in keys_seen(inventory.raw).items() if host not in left_out}
         try:
             with RegistryFile(path) as registry_file:
                 before = registry_file.read()
@@ -53,15 +62,15 @@ class ActionModule(ActionBase):
                 plan = make_plan(
                     inventory.plain,
                     registry,
-                    keys_seen(inventory.raw),
-                    partial=arguments["partial_inventory"],
-                    prune=arguments["prune"],
+                    keys,
+                    partial=options["partial_inventory"],
+                    prune=options["prune"],
                 )
                 after = render_registry(plan.registry)
-                registry_changed = arguments["record"] and after != before
+                registry_changed = options["record"] and after != before
                 if registry_changed and not self._task.check_mode:
                     registry_file.write(after)
-            folder = PlanFolder(arguments["output_dir"]) if arguments["output_dir"] else None
+            folder = PlanFolder(options["output_dir"]) if options["output_dir"] else None
             changes = folder.changes(plan_files(plan), self._hosts_to_write(task_vars)) if folder else []
             if folder and not self._task.check_mode:
                 folder.apply(changes)
@@ -69,34 +78,37 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from None
         except (OSError, UnicodeDecodeError) as error:
             raise AnsibleActionFail(f"{getattr(error, 'filename', None) or path}: {error}") from None
+        left_out.update(plan.left_out)
         names = plan.names()
         digests = names_digests(names)
         hosts = {host: json.dumps(host_slice(parts, digests)) for host, parts in plan.hosts().items()}
         rollout = plan.rollout()
-        known = (task_vars.get(PLAN) or {}).get("hosts", {})
-        result.update(
-            changed=registry_changed or bool(changes),
-            registry_file=path,
-            hosts=hosts,
-            names=names,
-            rollout=rollout,
-            changed_parts=[host for host in rollout if hosts[host] != known.get(host)],
-            leaving=plan.leaving(),
-            externals=plan.externals(),
-            preshared=[planned.network.name for planned in plan.networks if planned.network.preshared_keys],
-            networks={planned.network.name: len(planned.paths.nodes) for planned in plan.networks},
-            rekeyed=[change._asdict() for change in plan.rekeyed],
-            keyless=plan.keyless,
-            departed=plan.departed,
-            revoking=plan.revoking(),
-            unreachable_nodes=plan.unreachable,
-            not_told=not_told(plan, registry, set(task_vars["ansible_play_hosts"])) if arguments["record"] else {},
-        )
+        known = (self.variables.get(PLAN) or {}).get("hosts", {})
+        reached = set(self.play_hosts(task_vars)) - left_out.keys()
+        result = {
+            "changed": registry_changed or bool(changes),
+            "registry_file": path,
+            "hosts": hosts,
+            "names": names,
+            "rollout": rollout,
+            "changed_parts": [host for host in rollout if hosts[host] != known.get(host)],
+            "left_out": left_out,
+            "leaving": plan.leaving(),
+            "externals": plan.externals(),
+            "preshared": [planned.network.name for planned in plan.networks if planned.network.preshared_keys],
+            "networks": {planned.network.name: len(planned.paths.nodes) for planned in plan.networks},
+            "rekeyed": [change._asdict() for change in plan.rekeyed],
+            "keyless": plan.keyless,
+            "departed": plan.departed,
+            "revoking": plan.revoking(),
+            "unreachable_nodes": plan.unreachable,
+            "not_told": not_told(plan, registry, reached) if options["record"] else {},
+        }
+        if options["record"]:
+            result["warnings"] = _warnings(plan)
         if self._task.diff:
             changed_files = [FileChange(path, before, after)] if registry_changed else []
             result["diff"] = [_diff(change) for change in (*changed_files, *changes)]
-        if arguments["record"]:
-            result["warnings"] = _warnings(plan)
         return result
 
     def _hosts_to_write(self, task_vars: dict[str, t.Any]) -> set[str]:

@@ -9,8 +9,8 @@ import typing as t
 from functools import cache
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.rotation import (
     DEFAULT_SERIAL,
     Seen,
@@ -25,32 +25,32 @@ from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables impo
     registered_plan,
 )
 
-_ARGUMENTS = {
-    "hosts": {"type": "list", "elements": "str", "required": True},
-    "network": {"type": "str"},
-    "older_than": {"type": "float"},
-    "serial": {"type": "raw"},
-    "force": {"type": "bool", "default": False},
-}
 
-
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Decides whose keys are rotated and what their peers do, once a play; see the module's documentation."""
 
-    BYPASS_HOST_LOOP = True
-    TRANSFERS_FILES = False
-    _requires_connection = False
+    OPTIONS: t.ClassVar[dict[str, t.Any]] = {
+        "hosts": {"type": "list", "elements": "str"},
+        "network": {"type": "str"},
+        "older_than": {"type": "float"},
+        "serial": {"type": "raw"},
+        "force": {"type": "bool", "default": False},
+    }
+    VARIABLES: t.ClassVar[dict[str, str]] = {
+        "older_than": "wireguard_rotate_older_than",
+        "serial": "wireguard_serial",
+        "force": "wireguard_rotate_force",
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    def decide(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Returns the batches, and for those whose next key is known each host's part as one JSON text."""
-        result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        _validated, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         try:
-            plan = registered_plan(task_vars)
+            plan = registered_plan(self.variables)
         except LookupError as error:
             raise AnsibleActionFail(str(error)) from None
-        hosts = [plain_text(host) for host in arguments["hosts"]]
+        hosts = options["hosts"]
+        if hosts is None:
+            hosts = self.believed.matching(self.variable("wireguard_rotate_hosts") or "all")
         if not hosts:
             raise AnsibleActionFail("wireguard_rotate_hosts matches no host of the inventory; correct the pattern")
 
@@ -59,27 +59,26 @@ class ActionModule(ActionBase):
             text = plan["hosts"].get(host)
             return json.loads(text) if text else None
 
-        raw = {host: task_vars["hostvars"].raw_get(host) for host in hosts}
+        raw = {host: self.believed.of_host(host) for host in hosts}
         rotation = plan_rotation(
-            Wish(hosts, arguments["network"], arguments["older_than"], arguments["force"]),
-            Seen(frozenset(map(plain_text, task_vars["ansible_play_hosts"])), key_ages(raw), next_keys(raw)),
+            Wish(hosts, options["network"], options["older_than"] or None, options["force"]),
+            Seen(frozenset(self.play_hosts(task_vars)), key_ages(raw), next_keys(raw)),
             lambda host: part(host) and part(host)["interfaces"],
             frozenset(map(plain_text, plan["externals"])),
         )
         try:
             cut = {
-                network: batches(names, arguments["serial"] or DEFAULT_SERIAL)
+                network: batches(names, options["serial"] or DEFAULT_SERIAL)
                 for network, names in rotation.nodes.items()
             }
         except ValueError as error:
             raise AnsibleActionFail(f"wireguard_serial {error}") from None
-        result.update(
-            changed=False,
-            batches=[{"network": network, "nodes": nodes} for network, parts in cut.items() for nodes in parts],
-            nodes=sorted(host for host, part in rotation.hosts.items() if "next_private_key_file" in part),
-            hosts={host: json.dumps(part) for host, part in rotation.hosts.items()},
-            refused=rotation.refused,
-            by_hand=rotation.by_hand,
-            lost=rotation.lost,
-        )
-        return result
+        return {
+            "changed": False,
+            "batches": [{"network": network, "nodes": nodes} for network, parts in cut.items() for nodes in parts],
+            "nodes": sorted(host for host, part in rotation.hosts.items() if "next_private_key_file" in part),
+            "hosts": {host: json.dumps(part) for host, part in rotation.hosts.items()},
+            "refused": rotation.refused,
+            "by_hand": rotation.by_hand,
+            "lost": rotation.lost,
+        }

@@ -15,6 +15,9 @@ description:
   - Reads the C(wireguard_*) variables of all hosts of the inventory, whatever C(--limit) says, together with the
     registry and the public keys that this run has seen, and derives every network from them; who peers with whom,
     addresses, AllowedIPs, endpoints, forwarding, firewall.
+  - Facts never set a variable here, since they are what a host says of itself. A template in a host's own variables may
+    use the host's own facts, such as C(ansible_default_ipv4). A host with a C(wireguard_*) name among its facts is left
+    out of the run, and so is a host that has the key of another node.
   - An inventory that cannot work is refused with all of its faults in one message.
   - Contacts no host. Writes the registry or the tree of the plan only if asked to.
   - Register the result as C(__plan_whole), where M(wirefleet.wireguard.wg_names) and the other modules that run on the
@@ -25,18 +28,21 @@ author:
   - wirefleet contributors (@wirefleet)
 options:
   record:
-    description: Whether to write the registry, if anything in it changed.
+    description:
+      - Whether to write the registry, if anything in it changed.
+      - Left out, the variable C(plan_record) of the role C(plan).
     type: bool
     default: false
   registry_file:
     description:
       - The registry's path on the controller.
-      - Left out, it is C(.wireguard-registry.yml) beside the first inventory source, a name that Ansible never reads as
-        an inventory source.
+      - Left out, the variable C(wireguard_registry_file), else C(.wireguard-registry.yml) beside the first inventory
+        source, a name that Ansible never reads as an inventory source.
     type: path
   output_dir:
     description:
-      - Folder on the controller for the plan as a tree of files. Left out or empty, none is written.
+      - Folder on the controller for the plan as a tree of files. Left out, the variable C(plan_output_dir) of the role
+        C(plan); if both are empty, none is written.
       - Files of hosts that left the inventory are removed; files that the plan did not write are left alone.
       - With C(--limit), only the files of those hosts are written.
     type: path
@@ -44,12 +50,14 @@ options:
     description:
       - Says that the inventory is a part of the whole (job slices, pull mode). Nodes that only the registry knows are
         planned from it, and nothing is dropped.
+      - Left out, the variable C(wireguard_partial_inventory).
     type: bool
     default: false
   prune:
     description:
       - Allows more than one node and more than a tenth of a network to leave it at once. Otherwise that is refused,
         since it is what a broken inventory looks like.
+      - Left out, the variable C(wireguard_prune).
     type: bool
     default: false
 attributes:
@@ -179,6 +187,13 @@ changed_parts:
   type: list
   elements: str
   sample: [laptop]
+left_out:
+  description:
+    - By host, why its answers are not used in this run. The modules of this collection fail on it with this reason.
+    - It stays a peer of the other hosts, as the inventory and the registry have it.
+  returned: success
+  type: dict
+  sample: {"laptop": "laptop is left out of this run: it has wireguard_relay among its facts, ..."}
 leaving:
   description: The hosts that are absent in some network.
   returned: success

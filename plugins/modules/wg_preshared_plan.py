@@ -23,7 +23,9 @@ author:
   - wirefleet contributors (@wirefleet)
 options:
   renew:
-    description: Whether pairs that have a preshared key get a new one.
+    description:
+      - Whether pairs that have a preshared key get a new one.
+      - Left out, C(wireguard_rotate_preshared_keys), which is read without the facts of hosts.
     type: bool
     default: false
 attributes:

@@ -19,27 +19,31 @@ description:
   - The plan must have been registered as C(__plan_whole) in the play, what M(wirefleet.wireguard.wg_info) tells of the
     key files as C(__install_probe), and the results of M(wirefleet.wireguard.wg_keypair) for next keys as
     C(__rotate_next). Contacts no host. Use C(run_once) with it.
+  - Variables are read without the facts of hosts, so that no host can set them.
 author:
   - wirefleet contributors (@wirefleet)
 options:
   hosts:
-    description: The hosts whose keys are to be rotated. Those that are not in the play are left out.
+    description:
+      - The hosts whose keys are to be rotated. Those that are not in the play are left out.
+      - Left out, those of the pattern in the variable C(wireguard_rotate_hosts), which is V(all) by default.
     type: list
     elements: str
-    required: true
   network:
     description: Only keys of this network. Left out, those of all.
     type: str
   older_than:
-    description: Only keys that are older than so many days.
+    description: Only keys that are older than so many days. Left out, C(wireguard_rotate_older_than).
     type: float
   serial:
     description:
       - How many nodes are in a batch, as Ansible's C(serial); a number, a percentage, or a list.
-      - Left out, it is V([1, "100%"]).
+      - Left out, C(wireguard_serial), else V([1, "100%"]).
     type: raw
   force:
-    description: Whether nodes are rotated although some of their peers cannot be told, and will lose them.
+    description:
+      - Whether nodes are rotated although some of their peers cannot be told, and will lose them.
+      - Left out, C(wireguard_rotate_force).
     type: bool
     default: false
 attributes:

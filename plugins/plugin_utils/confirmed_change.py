@@ -13,8 +13,9 @@ import typing as t
 import uuid
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
+
+from .host_action import HostAction
 
 CONFIRM = "wirefleet.wireguard.wg_confirm"
 # The modules that refuse to begin after the timeout.
@@ -49,7 +50,7 @@ class ConfirmedChange:
     first that failed nothing more is run by the caller; ``finish`` then rolls back at once.
     """
 
-    def __init__(self, action: ActionBase, task_vars: dict[str, t.Any]) -> None:
+    def __init__(self, action: HostAction, task_vars: dict[str, t.Any]) -> None:
         self._action = action
         self._task_vars = task_vars
         self._change_id = uuid.uuid4().hex
@@ -148,7 +149,7 @@ class ConfirmedChange:
             return None
 
     def _execute(self, module: str, options: t.Mapping[str, t.Any]) -> Result:
-        return self._action._execute_module(module_name=module, module_args=dict(options), task_vars=self._task_vars)
+        return self._action.ask(module, dict(options), self._task_vars)
 
     def _disconnect(self) -> None:
         """Have the next module use a new connection."""

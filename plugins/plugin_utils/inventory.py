@@ -95,6 +95,8 @@ _OF_THE_RUN = (
     "max_fail_percentage",
     "serial",
 )
+# What has one value for several hosts, so that no fact of one of them may have a part in it.
+OF_ALL_NODES = frozenset((*_WHOLE_NETWORK, "networks"))
 # What the playbooks register; nobody sets them.
 _OF_THE_PLAYBOOKS = ("info", "keypairs", "plan", "node", "ping", "matrix")
 _KNOWN = frozenset((*_OF_NETWORK, *_PER_NODE, *_OF_THE_RUN, *_OF_THE_PLAYBOOKS, "group"))

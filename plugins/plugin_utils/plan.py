@@ -57,6 +57,7 @@ class Plan:
 
     ``keyless`` are nodes left out for want of a public key, ``departed`` those that left the registry, ``unreachable``
     those without a path to some other node; each as {network: sorted names}.
+    ``left_out`` is {host: why what it said of its key is not believed}; it is planned as if it had said nothing.
     """
 
     networks: list[NetworkPlan]
@@ -65,6 +66,7 @@ class Plan:
     keyless: dict[str, list[str]]
     departed: dict[str, list[str]]
     unreachable: dict[str, list[str]]
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def hosts(self) -> dict[str, list[tuple[NetworkPlan, Node]]]:
         """{host: what it is in each of its networks}, of the hosts that this inventory shows, sorted by name."""
@@ -130,7 +132,11 @@ def make_plan(
     faults = Faults()
     members = read_inventory(inventory, faults, partial=partial)
     departed = _departed(members, registry, partial, prune, faults)
-    rekeyed = [change for network, nodes in members for change in _learn_keys(network, nodes, registry, keys, faults)]
+    left_out: dict[str, str] = {}
+    for network, nodes in members:
+        left_out.update(_disputed_keys(nodes, registry.get(network.name, {}), keys, partial))
+    keys = {host: found for host, found in keys.items() if host not in left_out}
+    rekeyed = [change for network, nodes in members for change in _learn_keys(network, nodes, registry, keys)]
     networks = [
         _plan_network(network, nodes, registry.get(network.name, {}), partial, faults) for network, nodes in members
     ]
@@ -147,6 +153,7 @@ def make_plan(
         ),
         departed=departed,
         unreachable=_names((planned, planned.paths.without_path()) for planned in networks),
+        left_out=left_out,
     )
 
 
@@ -200,21 +207,52 @@ def _plan_network(
     return NetworkPlan(network, nodes, Derivation(paths))
 
 
-def _learn_keys(
-    network: Network, nodes: list[Node], registry: Registry, keys: Keys, faults: Faults
-) -> t.Iterator[Rekeyed]:
+def _disputed_keys(
+    nodes: list[Node], records: t.Mapping[str, Record], keys: Keys, partial: bool
+) -> t.Iterator[tuple[str, str]]:
+    """(host, reason) of each host that says it has a key that is another node's.
+
+    A key is the node's for which the inventory states it, else the node's whose key it is in the registry, else that of
+    the one host that says it has it. So no host can take another's name in the network, or stop the plan.
+    """
+    present = {node.name for node in nodes}
+    owners = {
+        record.public_key: name
+        for name, record in records.items()
+        if record.public_key and (partial or name in present)
+    }
+    owners |= {node.public_key: node.name for node in nodes if node.public_key}
+    claims: dict[str, list[str]] = {}
+    found = {node.name: keys.get(node.name, {}).get(node.private_key_file) for node in nodes}
+    for name, key in found.items():
+        if key:
+            claims.setdefault(key, []).append(name)
+    for node in nodes:
+        key = found[node.name]
+        if not key:
+            continue
+        others = [owners[key]] if key in owners else claims[key]
+        other = next((name for name in others if name != node.name), None)
+        if node.public_key and node.public_key != key:
+            yield (
+                node.name,
+                f"{node.name} is left out of this run: wireguard_public_key is {node.public_key}, but the host has the "
+                f"key {key} in {node.private_key_file}; put the right key file back, or correct or remove the variable",
+            )
+        elif other and owners.get(key) != node.name:
+            yield (
+                node.name,
+                f"{node.name} is left out of this run: it has the key {key} in {node.private_key_file}, which is "
+                f"{other}'s, as after cloning a machine; delete the key file on {node.name} and run again",
+            )
+
+
+def _learn_keys(network: Network, nodes: list[Node], registry: Registry, keys: Keys) -> t.Iterator[Rekeyed]:
     """Gives each node its public key: as the host says, else as the inventory, else as the registry."""
     records = registry.get(network.name, {})
     for node in nodes:
         recorded = _recorded_key(records, node)
         found = keys.get(node.name, {}).get(node.private_key_file)
-        if node.public_key and found and found != node.public_key:
-            faults.add(
-                node.name,
-                "wireguard_public_key",
-                f"is {node.public_key}, but the host has the key {found} in {node.private_key_file}; "
-                "put the right key file back, or correct or remove the variable",
-            )
         node.public_key = found or node.public_key or recorded
         if recorded and node.public_key != recorded and not node.absent:
             yield Rekeyed(network.name, node.name, recorded, node.public_key)

@@ -19,6 +19,8 @@ NEXT_SUFFIX = ".next"
 DEFAULT_SERIAL = (1, "100%")
 
 Interface = t.Mapping[str, t.Any]
+Owners = dict[tuple[str, t.Optional[str]], set[str]]
+"""{(network, public key): the nodes whose key it is}"""
 Interfaces = t.Callable[[str], t.Optional[t.Sequence[Interface]]]
 """What a managed host has of the plan (:func:`rendering.interface`); None for a host that this run does not manage."""
 
@@ -63,10 +65,11 @@ class Rotation(t.NamedTuple):
 def plan_rotation(wish: Wish, seen: Seen, interfaces: Interfaces, externals: t.Collection[str]) -> Rotation:
     """Who rotates, and for those whose next key is known, what they and their peers do."""
     rotation = Rotation({}, {}, {}, {}, {})
+    owners = _owners(seen, interfaces)
     for host in sorted(wish.hosts):
         for interface in interfaces(host) or () if host in seen.reached else ():
             if wish.network in (None, interface["network"]):
-                _rotate(host, interface, wish, seen, interfaces, externals, rotation)
+                _rotate(host, interface, wish, seen, interfaces, externals, owners, rotation)
     count = {
         (host, interface["network"]): len(interface.get("peers", ()))
         for names in rotation.nodes.values()
@@ -80,7 +83,7 @@ def plan_rotation(wish: Wish, seen: Seen, interfaces: Interfaces, externals: t.C
 
 def _rotate(
     host: str, interface: Interface, wish: Wish, seen: Seen, interfaces: Interfaces, externals: t.Collection[str],
-    rotation: Rotation,
+    owners: Owners, rotation: Rotation,
 ) -> None:  # fmt: skip
     age = seen.ages.get(host, {}).get(interface["private_key_file"])
     if age is None or (wish.older_than is not None and age < wish.older_than):
@@ -98,18 +101,38 @@ def _rotate(
             "run again with all of its peers, or with wireguard_rotate_force: true, and site when they are back"
         )
         return
+    next_file = interface["private_key_file"] + NEXT_SUFFIX
+    next_key = seen.next_keys.get(host, {}).get(next_file)
+    others = owners.get((interface["network"], next_key), set()) - {host}
+    if others:
+        rotation.refused[host] = (
+            f"its next key, {next_key} in {next_file}, is that of {named(sorted(others))}; "
+            "delete the file, and run again"
+        )
+        return
     rotation.nodes.setdefault(interface["network"], []).append(host)
     for peer in peers:
         if peer in externals or peer in missing:
             (rotation.by_hand if peer in externals else rotation.lost).setdefault(peer, []).append(host)
-    next_file = interface["private_key_file"] + NEXT_SUFFIX
-    next_key = seen.next_keys.get(host, {}).get(next_file)
     if next_key:
         own = rotation.hosts.setdefault(host, {"interface": interface["interface"], "peers": []})
         own.update(private_key_file=interface["private_key_file"], next_private_key_file=next_file)
         for peer in peers:
             if peer in seen.reached and peer not in externals:
                 _tell(peer, interface["network"], host, next_key, interfaces, rotation)
+
+
+def _owners(seen: Seen, interfaces: Interfaces) -> Owners:
+    """The keys that nodes have, or say that they will have; empty as long as there are no next ones."""
+    owners: Owners = {}
+    for host in sorted(seen.reached) if seen.next_keys else ():
+        for part in interfaces(host) or ():
+            for peer in part.get("peers", ()):
+                owners.setdefault((part["network"], peer["public_key"]), set()).add(peer["name"])
+            next_key = seen.next_keys.get(host, {}).get(part["private_key_file"] + NEXT_SUFFIX)
+            if next_key:
+                owners.setdefault((part["network"], next_key), set()).add(host)
+    return owners
 
 
 def _tell(peer: str, network: str, node: str, key: str, interfaces: Interfaces, rotation: Rotation) -> None:

@@ -21,16 +21,34 @@ author: wirefleet contributors (@wirefleet)
 ANSWERS = {
     "ping": {"ping": "pong"},
     "wg_info": {
+        "interfaces": [],
         "missing_tools": [],
-        "tools": {"sysctl": True, "nft": "1.1.3"},
+        "tools": {
+            "wg": "1.0.20210914",
+            "wg_quick": True,
+            "ip": True,
+            "nft": "1.1.3",
+            "sysctl": True,
+            "wireguard_go": False,
+            "pynacl": False,
+        },
+        "kernel": "6.12.38",
+        "kernel_wireguard": True,
+        "init": "systemd",
+        "python": "3.13.5",
         "firewalls": [],
         "preshared_keys": {},
         "names": {},
         "connection": {"client": None, "interface": None},
         "sysctl": {"live": {"net.ipv4.ip_forward": "1"}, "persisted": {"wg0": {"net.ipv4.ip_forward": "1"}}},
     },
-    "wg_firewall": {},
-    "wg_interface": {},
+    "wg_firewall": {"backend": "nftables", "persistent": True, "blocked_by": []},
+    "wg_interface": {
+        "public_key": None,
+        "device": "kernel",
+        "steps": [],
+        "config_file": "/etc/wireguard/wg0.conf",
+    },
 }
 DIGEST = re.compile(rb'\\*"digest\\*": ?\\*"(\w{64})')
 
@@ -54,6 +72,7 @@ class Connection(ConnectionBase):
             # What is compared with the host comes as JSON in JSON, and is as it shall be.
             answer["as_wanted"] = {"wg0": DIGEST.search(in_data)[1].decode()}
             answer["public_keys"] = {"/etc/wireguard/wg0.key": key}
+            answer["key_ages"] = {"/etc/wireguard/wg0.key": 1.5}
             if host != "host1":
                 answer["sysctl"] = {**answer["sysctl"], "persisted": {}}
         return 0, json.dumps(answer).encode(), b""

@@ -197,10 +197,65 @@ def test_a_new_key_replaces_the_old_one_and_is_told():
     assert plan.registry["wg0"]["b"].public_key == key_of("new")
 
 
-def test_a_pinned_key_that_the_host_does_not_have_is_refused():
-    with pytest.raises(PlanRefusedError) as refused:
-        plan_of({"a": RELAY, "b": {}}, keys={"b": {"/etc/wireguard/wg0.key": key_of("new")}})
-    assert refused.value.faults[0].text == (
-        f"is {key_of('b')}, but the host has the key {key_of('new')} in /etc/wireguard/wg0.key; "
-        "put the right key file back, or correct or remove the variable"
+FILE = "/etc/wireguard/wg0.key"
+
+
+def claims(**keys):
+    return {host: {FILE: key_of(name)} for host, name in keys.items()}
+
+
+def clone(host, key, owner):
+    return (
+        f"{host} is left out of this run: it has the key {key_of(key)} in {FILE}, which is {owner}'s, as after cloning a "
+        f"machine; delete the key file on {host} and run again"
     )
+
+
+def test_host_without_its_pinned_key_is_left_out():
+    plan = plan_of({"a": RELAY, "b": {}}, keys=claims(b="new"))
+    assert plan.left_out == {
+        "b": f"b is left out of this run: wireguard_public_key is {key_of('b')}, but the host has the key {key_of('new')} "
+        f"in {FILE}; put the right key file back, or correct or remove the variable"
+    }
+    assert plan.registry == plan_of({"a": RELAY, "b": {}}).registry
+
+
+def test_key_stays_with_the_node_that_the_registry_knows():
+    """A host cannot take another's name by saying that it has its key, whether or not the other is in the run."""
+    hosts = {"a": RELAY, "b": {}, "c": {}}
+    before = plan_of(hosts, keys=claims(a="a", b="b", c="c"), with_keys=False).registry
+    for keys in (claims(a="a", b="b", c="b"), claims(c="b"), claims(a="b", b="b", c="b")):
+        plan = plan_of(hosts, before, keys=keys, with_keys=False)
+        assert plan.left_out == {
+            host: clone(host, "b", "b") for host in keys if host != "b" and keys[host] == keys["c"]
+        }
+        assert plan.registry == before
+        assert plan.rekeyed == []
+
+
+def test_key_stays_with_the_node_for_which_the_inventory_states_it():
+    hosts = {"a": RELAY, "b": {"public_key": key_of("b")}, "c": {}}
+    plan = plan_of(hosts, keys=claims(a="a", c="b"), with_keys=False)
+    assert plan.left_out == {"c": clone("c", "b", "b")}
+    assert plan.registry["wg0"]["b"].public_key == key_of("b")
+    assert plan.keyless == {"wg0": ["c"]}
+
+
+def test_new_hosts_with_one_key_are_both_left_out():
+    plan = plan_of({"a": RELAY, "b": {}, "c": {}}, keys=claims(a="a", b="x", c="x"), with_keys=False)
+    assert plan.left_out == {"b": clone("b", "x", "c"), "c": clone("c", "x", "b")}
+    assert plan.keyless == {"wg0": ["b", "c"]}
+
+
+def test_renamed_host_keeps_its_key():
+    before = plan_of({"a": RELAY, "old": {}}, keys=claims(a="a", old="b"), with_keys=False).registry
+    plan = plan_of({"a": RELAY, "new": {}}, before, keys=claims(a="a", new="b"), with_keys=False)
+    assert plan.left_out == {}
+    assert plan.registry["wg0"]["new"].public_key == key_of("b")
+
+
+def test_in_a_part_of_the_inventory_absent_nodes_keep_their_keys():
+    before = plan_of({"a": RELAY, "b": {}, "c": {}}, keys=claims(a="a", b="b", c="c"), with_keys=False).registry
+    plan = plan_of({"a": RELAY, "c": {}}, before, keys=claims(c="b"), partial=True, with_keys=False)
+    assert plan.left_out == {"c": clone("c", "b", "b")}
+    assert plan.registry == before

@@ -20,7 +20,7 @@ KEY_FILE = "/etc/wireguard/wg0.key"
 NEXT_FILE = "/etc/wireguard/wg0.key.next"
 
 
-def rotation_of(hosts, wish, next_keys=(), reached=None, ages=None):
+def rotation_of(hosts, wish, next_keys=(), reached=None, ages=None, claims=None):
     """The rotation on a network whose nodes have known keys, which are 100 days old and not pinned."""
     plan = plan_of(hosts, keys={host: {KEY_FILE: key_of(host)} for host in hosts}, cidr=CIDR)
     parts = {host: host_slice(found)["interfaces"] for host, found in plan.hosts().items()}
@@ -29,7 +29,7 @@ def rotation_of(hosts, wish, next_keys=(), reached=None, ages=None):
     seen = Seen(
         frozenset(hosts if reached is None else reached),
         ages or {host: {KEY_FILE: 100.0} for host in hosts},
-        {host: {NEXT_FILE: key_of(f"{host}'s next")} for host in next_keys},
+        {host: {NEXT_FILE: key_of(f"{host}'s next")} for host in next_keys} | (claims or {}),
     )
     return plan_rotation(wish, seen, parts.get, plan.externals())
 
@@ -53,6 +53,23 @@ def test_the_peers_are_told_and_nobody_else():
         "public-server1": {"interface": "wg0", "peers": [told]},
         "public-server2": {"interface": "wg0", "peers": [told]},
     }
+
+
+@pytest.mark.parametrize("owner", ["public-server1", "home-server", "phone"])
+def test_key_of_another_node_is_no_next_key(owner):
+    """Announced, it would take the other's place at the peers, whether or not the two know each other."""
+    found = rotation_of(FULL, Wish(["laptop"]), claims={"laptop": {NEXT_FILE: key_of(owner)}})
+    assert (found.nodes, found.hosts) == ({}, {})
+    assert found.refused == {
+        "laptop": f"its next key, {key_of(owner)} in {NEXT_FILE}, is that of {owner}; delete the file, and run again"
+    }
+
+
+def test_two_hosts_with_one_next_key_are_refused():
+    claims = {host: {NEXT_FILE: key_of("next")} for host in ("laptop", "phone")}
+    found = rotation_of(FULL, Wish(["laptop", "phone", "home-server"]), ["home-server"], claims=claims)
+    assert found.refused.keys() == {"laptop", "phone"}
+    assert found.nodes == {"wg0": ["home-server"]}
 
 
 def test_two_that_are_peers_rotate_at_once():

@@ -3,13 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import pathlib
+import re
+
 import pytest
+import yaml
 
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import make_plan
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.variables import (
     KEYPAIRS,
     PROBE,
+    claims_of_facts,
     inventory_of,
     keys_seen,
 )
@@ -39,32 +44,34 @@ def is_plain(text):
     return text.__class__ is str
 
 
-class HostVars:
-    """Ansible's hostvars as far as the planner uses them; counts what was templated."""
+class Source:
+    """Ansible's variables as far as the planner uses them; counts what was templated."""
 
-    def __init__(self, raw):
+    def __init__(self, raw, facts=None):
         self._raw = raw
+        self._facts = facts or {}
         self.templated = []
 
-    def raw_get(self, host):
+    def of_host(self, host):
         return self._raw[host]
 
-    def __getitem__(self, host):
-        outer = self
+    def with_own_facts(self, host, of_host):
+        return {**self._facts.get(host, {}), **of_host}
 
-        class Templating:
-            def __getitem__(self, name):
-                outer.templated.append((host, name))
-                if "missing" in outer._raw[host][name]:
-                    raise TemplateError("'missing' is undefined\nin a file")
-                return outer._raw[host][name].replace("{{ ansible_host }}", "198.51.100.7")
-
-        return Templating()
+    def template(self, value, variables):
+        self.templated.append(value)
+        for name in ("ansible_host", "ansible_address"):
+            if name in variables:
+                value = value.replace(f"{{{{ {name} }}}}", variables[name])
+        if "{{" in value:
+            raise TemplateError("a variable is undefined\nin a file")
+        return value
 
 
 SHARED = {"office": {"cidr": ["10.1.0.0/24"], "port": 51821}}
 RAW = {
     "a": {
+        "ansible_host": "198.51.100.7",
         "wireguard_endpoint": "{{ ansible_host }}:51820",
         "wireguard_networks": SHARED,
         "ansible_password": Vaulted(),
@@ -81,8 +88,8 @@ GROUPS = {"all": ["a", "b"], "office": ["b"]}
 
 
 def test_only_the_collections_variables_are_read_and_only_jinja_is_templated():
-    hostvars = HostVars(RAW)
-    read = inventory_of(hostvars, GROUPS, TemplateError)
+    source = Source(RAW)
+    read = inventory_of(source, GROUPS, TemplateError)
     assert read.plain.variables == {
         "a": {"wireguard_endpoint": "198.51.100.7:51820", "wireguard_networks": SHARED},
         "b": {
@@ -93,33 +100,71 @@ def test_only_the_collections_variables_are_read_and_only_jinja_is_templated():
         },
     }
     assert read.plain.groups == GROUPS
-    assert hostvars.templated == [("a", "wireguard_endpoint")]
+    assert source.templated == ["{{ ansible_host }}:51820"]
 
 
 def test_a_template_that_fails_is_refused_with_host_and_variable():
     variables = {"wireguard_endpoint": "{{ missing }}", "wireguard_cidr": "10.44.0.0/24"}
     groups = {"all": ["a", "no node"], "wireguard": ["a"]}
-    inventory = inventory_of(HostVars({"a": variables, "no node": variables}), groups, TemplateError).plain
+    inventory = inventory_of(Source({"a": variables, "no node": variables}), groups, TemplateError).plain
     with pytest.raises(PlanRefusedError) as refused:
         make_plan(inventory, {}, {})
     assert [(fault.owner, fault.variable, fault.text) for fault in refused.value.faults] == [
         (
             "a",
             "wireguard_endpoint",
-            "is a template that fails ('missing' is undefined), which is no text; write HOST, HOST:PORT or [IPV6]:PORT",
+            "is a template that fails (a variable is undefined), which is no text; write HOST, HOST:PORT or [IPV6]:PORT",
         )
     ]
 
 
+def test_templates_of_a_host_may_use_its_own_facts():
+    source = Source({"a": {"wireguard_endpoint": "{{ ansible_address }}"}}, {"a": {"ansible_address": "198.51.100.7"}})
+    read = inventory_of(source, {"all": ["a"]}, TemplateError).plain.variables
+    assert read == {"a": {"wireguard_endpoint": "198.51.100.7"}}
+
+
+@pytest.mark.parametrize("variable", ["wireguard_networks", "wireguard_cidr", "wireguard_names_suffix"])
+def test_what_holds_for_a_network_is_templated_without_facts(variable):
+    source = Source({"a": {variable: "{{ ansible_address }}"}}, {"a": {"ansible_address": "198.51.100.7"}})
+    read = inventory_of(source, {"all": ["a"]}, TemplateError).plain.variables
+    reason = "a variable is undefined; facts of hosts do not count here"
+    assert repr(read["a"][variable]) == f"a template that fails ({reason})"
+
+
+def test_facts_with_reserved_names_leave_a_host_out():
+    names = ["ansible_all_ipv4_addresses", "wireguard_b", "wireguard_a", "wg0", "__other", "module_setup", "plan"]
+    assert claims_of_facts("a", names) == (
+        "a is left out of this run: it has wireguard_a, wireguard_b among its facts, which only the inventory may say. No "
+        "module of Ansible gives that; if set_fact did, remove its 'cacheable', and remove the host from the fact cache"
+    )
+    assert claims_of_facts("a", ["ansible_wireguard_1", "xwireguard_1"]) is None
+    assert "it has wireguard_0, wireguard_1, wireguard_2, wireguard_3, wireguard_4, ... among" in claims_of_facts(
+        "a", [f"wireguard_{number}" for number in range(9)]
+    )
+    assert claims_of_facts("a", ["wireguard_\x1b[2J" + "x" * 1000]).isprintable()
+
+
+def test_what_roles_and_playbooks_share_is_reserved():
+    """What one task leaves for another, or a role takes, no fact may set."""
+    folder = pathlib.Path(__file__).parents[4]
+    texts = [path.read_text() for kind in ("roles", "playbooks") for path in folder.glob(f"{kind}/**/*.yml")]
+    shared = {name for text in texts for name in re.findall(r"\b__[a-z][a-z_]*", text)}
+    defaults = [yaml.safe_load(path.read_text()) for path in folder.glob("roles/*/defaults/main.yml")]
+    assert len(shared) > 20
+    for name in {*shared, *(name for of_role in defaults for name in of_role)}:
+        assert claims_of_facts("a", [name]), name
+
+
 def test_what_hosts_share_is_turned_once():
-    variables = inventory_of(HostVars(RAW), GROUPS, TemplateError).plain.variables
+    variables = inventory_of(Source(RAW), GROUPS, TemplateError).plain.variables
     assert variables["a"]["wireguard_networks"] is variables["b"]["wireguard_networks"]
 
 
 def test_hosts_that_a_play_has_added_have_plain_names():
     """Core 2.17 marks their names, and their groups'."""
     added = Marked("added")
-    plain = inventory_of(HostVars({"added": {}}), {"all": [added], Marked("g"): [added]}, TemplateError).plain
+    plain = inventory_of(Source({"added": {}}), {"all": [added], Marked("g"): [added]}, TemplateError).plain
     assert all(map(is_plain, [*plain.variables, *plain.groups, *plain.groups["all"], *plain.groups["g"]]))
 
 
@@ -127,6 +172,7 @@ def test_keys_come_from_the_probe_and_from_new_key_pairs():
     assert keys_seen(
         {
             "old": {PROBE: {"public_keys": {"/k": "OLD"}}, KEYPAIRS: {"results": [{"skipped": True}]}},
+            "liar": {PROBE: {"failed": True, "msg": "..."}, KEYPAIRS: {"results": [{"failed": True, "msg": "..."}]}},
             "new": {PROBE: {"public_keys": {"/k": None}}, KEYPAIRS: {"results": [{"path": "/k", "public_key": "NEW"}]}},
             "check": {
                 PROBE: {"public_keys": {"/k": None}},
@@ -149,7 +195,7 @@ def test_in_check_mode_a_key_that_would_be_made_stands_in_the_plan_as_one_to_com
 
 def test_marked_texts_become_plain_ones():
     read = inventory_of(
-        HostVars({"a": {"wireguard_subnets": [Marked("10.1.0.0/24")]}}), {"all": ["a"]}, TemplateError
+        Source({"a": {"wireguard_subnets": [Marked("10.1.0.0/24")]}}), {"all": ["a"]}, TemplateError
     ).plain.variables
     assert is_plain(read["a"]["wireguard_subnets"][0])
     keys = keys_seen({"a": {PROBE: {"public_keys": {Marked("/k"): Marked("KEY")}}}})["a"]
