@@ -97,13 +97,12 @@ problems:
 import os
 import stat
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _firewall, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import FirewallError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import sysctl_path
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import Outcome, PutBack, Undo
 
 
@@ -151,13 +150,13 @@ def note_sysctl(name: str) -> PutBack:
 
 def note_file(path: str) -> PutBack:
     """The content of a file, and the way back. Raises OSError."""
-    before = _files.read(path)
+    before = _files.read_own(path)
     mode = 0 if before is None else stat.S_IMODE(os.stat(path).st_mode)
 
     def put_back() -> list[str]:
         if before is None:
             _files.remove(path)
-        elif _files.read(path) != before:
+        elif _files.read_own(path) != before:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             _files.write_atomically(path, before, mode)
         return []
@@ -165,7 +164,7 @@ def note_file(path: str) -> PutBack:
     return put_back
 
 
-def arm(module: AnsibleModule, undo: Undo) -> None:
+def arm(module: Module, undo: Undo) -> None:
     """Note everything, then arm. Raises ValueError, DeviceError, FirewallError and OSError."""
     params, run_command = module.params, module.run_command
     if params["timeout"] < 1:
@@ -194,7 +193,7 @@ def say(outcome: Outcome) -> str:
 def main() -> None:
     """Entry point of the module."""
     texts = {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "state": {"type": "str", "choices": ["armed", "confirmed", "undone"], "required": True},
             "timeout": {"type": "int", "default": 60},

@@ -245,10 +245,9 @@ blocked_by:
       sample: insert rule inet filter forward iifname "wg0" oifname "wg0" accept
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _wish
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import FirewallError, State
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._undo import while_armed
 
 
@@ -261,7 +260,7 @@ def diff(before: State, after: State) -> list[dict]:
     ]
 
 
-def run(module: AnsibleModule) -> dict:
+def run(module: Module) -> dict:
     """Do what the options say; returns the result. Raises ValueError and FirewallError."""
     params, run_command = module.params, module.run_command
     wish = _wish.wish(
@@ -323,7 +322,7 @@ def run(module: AnsibleModule) -> dict:
 
 def main() -> None:
     """Entry point of the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -359,11 +358,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        with while_armed(module):
-            result = run(module)
-    except (ValueError, FirewallError, OSError) as error:
-        module.fail_json(msg=str(error))
+    with module.errors_reported(ValueError, FirewallError, OSError), while_armed(module):
+        result = run(module)
     module.exit_json(**result)
 
 
