@@ -51,12 +51,13 @@ class Module(AnsibleModule):
             self.fail_json(msg=f"{error.filename}: {error.strerror}" if is_of_file else str(error))
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)[1:]
-            places = [f"{os.path.basename(frame.filename)}:{frame.lineno} ({frame.name})" for frame in frames]
-            message = f"unexpected {type(error).__name__} in {' > '.join(places)}: this is a fault of the module"
-        else:
-            return
-        # Past the handler, or Ansible would add the error itself to the result.
-        self.fail_json(msg=f"{message}; its text is left out, since it may quote a key")
+            places = " > ".join(f"{os.path.basename(frame.filename)}:{frame.lineno} ({frame.name})" for frame in frames)
+            self.fail_json(
+                msg=f"unexpected {type(error).__name__} in {places}: this is a fault of the module; its text is left "
+                "out, since it may quote a key",
+                # In the place of the one that Ansible would take from the error.
+                exception="".join([*traceback.format_list(frames), type(error).__name__]),
+            )
 
 
 def _logged(value: t.Any) -> str:

@@ -95,3 +95,11 @@ def test_what_cannot_be(run_module, options, said):
 def test_check_mode_arms_nothing(run_module, key):
     assert run_module(wg_confirm, check=True, state="armed", files=[str(key)]) == {"changed": False}
     assert "nothing is armed" in run_module(wg_confirm, state="confirmed")["msg"]
+
+
+def test_a_link_is_refused_when_it_is_armed(run_module, key, tmp_path):
+    link = tmp_path / "70-wireguard-wg0.conf"
+    link.symlink_to(key)
+    result = run_module(wg_confirm, state="armed", files=[str(link)])
+    assert result["failed"] and f"{link} is a symbolic link to {key}" in result["msg"]
+    assert run_module(wg_confirm, state="undone")["msg"] == "nothing is armed on this host: a reboot forgets it"

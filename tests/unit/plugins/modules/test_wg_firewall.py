@@ -633,3 +633,22 @@ def test_no_kill_switch_is_left_out_in_silence(run_module, host):
     result = run_module(wg_firewall, name="wg0", backend="none", kill_switch={"fwmark": 51820})
     assert result["failed"] and "kill_switch needs rules" in result["msg"]
     assert host.changes == []
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("file", ["rules_file", "unit_file", "drop_in"])
+def test_a_link_in_the_place_of_a_file_is_refused(run_module, host, file, state):
+    run_module(wg_firewall, **RELAY)
+    link = getattr(host, file)
+    link.unlink()
+    link.symlink_to("elsewhere")
+    (link.parent / "elsewhere").write_text("mine")
+    before = host.look()
+    host.changes.clear()
+    for check in (True, False):
+        result = run_module(wg_firewall, check=check, **{**RELAY, "listen_port": 1, "state": state})
+        assert result["msg"] == (
+            f"{link} is a symbolic link to elsewhere: it is neither followed nor replaced; put the file itself there, "
+            "or remove the link"
+        )
+    assert host.look() == before and host.changes == []
