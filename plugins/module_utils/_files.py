@@ -72,11 +72,10 @@ def write_atomically(path: str, data: bytes, mode: int) -> None:
 
     The temporary file lies beside the target under one fixed name, so that a process killed in between leaves at most
     one, which the next write replaces; it is created with ``mode`` and never open to others for a moment.
-    Two writers of one file must hold a lock. Raises OSError, LinkError for one.
+    Two writers of one file must hold a lock. Raises OSError, LinkError for a symbolic link.
     """
     refuse_link(path)
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.new")
+    temporary = _temporary(path)
     _unlink(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode & 0o700)
     try:
@@ -89,12 +88,21 @@ def write_atomically(path: str, data: bytes, mode: int) -> None:
     except BaseException:
         _unlink(temporary)
         raise
-    _sync_directory(directory)
+    _sync_directory(os.path.dirname(path))
+
+
+def _temporary(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name}.new")
 
 
 def remove(path: str) -> bool:
-    """Remove a file; whether there was one. Raises OSError, LinkError for one."""
+    """Remove a file, and what a killed ``write_atomically`` left beside it; whether there was one.
+
+    Raises OSError, LinkError for a symbolic link.
+    """
     refuse_link(path)
+    _unlink(_temporary(path))
     return _unlink(path)
 
 

@@ -47,6 +47,14 @@ def test_what_a_killed_run_left_is_replaced_and_never_followed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", "wg0.conf"]
 
 
+def test_what_a_killed_run_left_goes_with_the_file(tmp_path):
+    """Trap: the temporary file has the key in it as well."""
+    for name in ("wg0.conf", ".wg0.conf.new", "other"):
+        (tmp_path / name).write_text("secret")
+    assert _files.remove(str(tmp_path / "wg0.conf"))
+    assert os.listdir(tmp_path) == ["other"]
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "wg0.conf"
     path.write_bytes(b"old")
