@@ -42,6 +42,13 @@ class ActionModule(HostAction):
             block["encoding"] = "latin-1"
         return self.ask("ansible.builtin.blockinfile", block, task_vars)
 
+    def _update_module_args(
+        self, module_name: str, module_args: dict[str, t.Any], *others: t.Any, **named: t.Any
+    ) -> None:
+        """Keeps the names of the whole network out of the host's log; the result is not changed by that."""
+        super()._update_module_args(module_name, module_args, *others, **named)
+        module_args["_ansible_no_log"] = True
+
     def _names(self, task_vars: t.Mapping[str, t.Any], network: str) -> str:
         try:
             return registered_plan(task_vars)["names"][network]

@@ -13,7 +13,11 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.faults import PlanRefusedError, named
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan import Plan, make_plan, not_told
-from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import FileChange, PlanFolder
+from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.plan_folder import (
+    FileChange,
+    PlanFolder,
+    PlanFolderError,
+)
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.registry import (
     RegistryError,
     parse_registry,
@@ -74,7 +78,7 @@ class ActionModule(ControllerAction):
             changes = folder.changes(plan_files(plan), self._hosts_to_write(task_vars)) if folder else []
             if folder and not self._task.check_mode:
                 folder.apply(changes)
-        except (PlanRefusedError, RegistryError) as error:
+        except (PlanRefusedError, RegistryError, PlanFolderError) as error:
             raise AnsibleActionFail(str(error)) from None
         except (OSError, UnicodeDecodeError) as error:
             raise AnsibleActionFail(f"{getattr(error, 'filename', None) or path}: {error}") from None

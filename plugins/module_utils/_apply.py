@@ -17,6 +17,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files,
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._secrets import masked_output, system_error
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import Service
 
 # Arguments of all steps that go into one process; Linux allows at least 128 KiB with the environment (execve(2)).
@@ -28,16 +29,32 @@ AT_THE_DEVICE = ("ip", "wg", "peers", "try_write", "hook", "down_hook", "delete"
 SOCKETS = "/run/wireguard"
 SECONDS_TO_END = 2.0
 
-# What wg-quick(8) runs a hook with: bash, set -e -o pipefail, extended patterns.
-SHELL = ("-e", "-o", "pipefail", "-O", "extglob", "-c")
+# What wg-quick(8) runs a hook with: bash, set -e -o pipefail, extended patterns. The hook itself comes on the standard
+# input, as a hook may hold a key, and everybody on the host may read the arguments of a process.
+SHELL = ("-e", "-o", "pipefail", "-O", "extglob", "-c", 'read -r; exec </dev/null; eval "$REPLY"')
 
 
 class StepFailed(DeviceError):
-    """A step could not be done; says which and why."""
+    """A step could not be done; says which and why. ``reason`` must not hold what a tool said of a secret."""
 
     def __init__(self, step: Step, reason: str) -> None:
         super().__init__(f"step '{step.text}' failed: {reason.strip() or 'no reason given'}")
         self.step = step
+
+
+def _said(code: int, out: str, err: str) -> str:
+    """What a tool said of steps that hold no secret."""
+    return err.strip() or out.strip() or f"it ended with {code}"
+
+
+def _said_of_key(code: int, _out: str, err: str) -> str:
+    """What ``wg`` said of what it was given on its standard input. It quotes what it does not understand."""
+    return system_error(err) or f"it ended with {code}, and what it said is not shown, since it may quote a key"
+
+
+def _said_of_hook(code: int, out: str, err: str) -> str:
+    """What a hook said, which may have handled a key."""
+    return masked_output(_said(code, out, err))
 
 
 class Applier:
@@ -75,11 +92,12 @@ class Applier:
     def _wg(self, steps: list[Step]) -> None:
         for batch in _batches(steps):
             words = [word for step in batch for word in step.words]
-            self._run([_tool("wg"), "set", self._name, *words], batch[0], batch[0].data)
+            said = _said_of_key if batch[0].data else _said
+            self._run([_tool("wg"), "set", self._name, *words], batch[0], batch[0].data, said)
 
     def _peers(self, steps: list[Step]) -> None:
         sections = "\n".join(step.data or "" for step in steps)
-        self._run([_tool("wg"), "addconf", self._name, "/dev/stdin"], steps[0], sections)
+        self._run([_tool("wg"), "addconf", self._name, "/dev/stdin"], steps[0], sections, _said_of_key)
 
     def _nft(self, steps: list[Step]) -> None:
         self._run([_tool("nft"), "-f", "-"], steps[0], "".join(step.data or "" for step in steps))
@@ -101,7 +119,7 @@ class Applier:
     def _hook(self, steps: list[Step]) -> None:
         for step in steps:
             with _processes.hook():
-                self._run([_tool("bash"), *SHELL, *step.words], step)
+                self._run([_tool("bash"), *SHELL], step, f"{step.words[0]}\n", _said_of_hook)
 
     def _down_hook(self, steps: list[Step]) -> None:
         for step in steps:
@@ -144,10 +162,16 @@ class Applier:
             except OSError as error:
                 raise StepFailed(step, str(error)) from None
 
-    def _run(self, argv: list[str], step: Step, data: str | None = None) -> None:
+    def _run(
+        self,
+        argv: list[str],
+        step: Step,
+        data: str | None = None,
+        said: t.Callable[[int, str, str], str] = _said,
+    ) -> None:
         code, out, err = self._run_command(argv, data=data, binary_data=True)
         if code != 0:
-            raise StepFailed(step, err.strip() or out.strip() or f"{argv[0]} ended with {code}")
+            raise StepFailed(step, said(code, out, err))
 
 
 def _tool(command: str) -> str:

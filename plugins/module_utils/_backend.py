@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of, text_of_own
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._unit import (
     UNITS,
     Systemd,
@@ -140,7 +140,7 @@ class Backend:
     def read(self) -> State:
         """What there is. Raises FirewallError."""
         state = self.live()
-        state.update({path: text_of(path) for path in (*self.other_files(wanted=False), self.rules_path)})
+        state.update({path: text_of_own(path) for path in (*self.other_files(wanted=False), self.rules_path)})
         if self.unit:
             enabled = os.path.islink(f"{UNITS}/multi-user.target.wants/{self.unit}")
             active = self._run_command(["systemctl", "is-active", "--quiet", self.unit])[0] == 0

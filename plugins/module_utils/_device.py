@@ -17,6 +17,7 @@ import socket
 import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import decode_key
 
 # run_command(argv, data=None) -> (rc, stdout, stderr), as AnsibleModule.run_command does.
 RunCommand = t.Callable[..., "tuple[int, str, str]"]
@@ -151,27 +152,56 @@ def read(run_command: RunCommand, name: str) -> Device | None:
 
 
 def parse_dump(text: str) -> tuple[str | None, str | None, int, int, dict[str, Peer]]:
-    """``wg show NAME dump`` -> private key, public key, port, fwmark, peers by public key (wg(8), "dump")."""
-    lines = text.splitlines()
-    private_key, public_key, listen_port, fwmark = lines[0].split("\t")
-    peers = {}
-    for line in lines[1:]:
-        key, preshared_key, endpoint, allowed_ips, handshake, received, sent, keepalive = line.split("\t")
-        peers[key] = Peer(
-            key,
-            _none(preshared_key),
-            _none(endpoint),
-            tuple(map(normal_network, allowed_ips.split(","))) if allowed_ips != "(none)" else (),
-            0 if keepalive == "off" else int(keepalive),
-            int(handshake),
-            int(received),
-            int(sent),
-        )
-    return _none(private_key), _none(public_key), int(listen_port), 0 if fwmark == "off" else int(fwmark, 16), peers
+    """``wg show NAME dump`` -> private key, public key, port, fwmark, peers by public key (wg(8), "dump").
+
+    Raises DeviceError, which names the line and nothing of it, for what is not in that format: there are secrets in it.
+    """
+    peers: dict[str, Peer] = {}
+    number = 1
+    try:
+        first, *lines = text.splitlines()
+        private_key, public_key, listen_port, fwmark = first.split("\t")
+        device = (_key(private_key), _key(public_key), int(listen_port), 0 if fwmark == "off" else int(fwmark, 16))
+        for line in lines:
+            number += 1
+            peer = _peer(*line.split("\t"))
+            peers[peer.public_key] = peer
+    except (ValueError, TypeError):
+        raise DeviceError(
+            f"line {number} of 'wg show ... dump' is not in the format of wg(8): see which program 'wg' is on this host"
+        ) from None
+    return (*device, peers)
 
 
-def _none(text: str) -> str | None:
-    return None if text == "(none)" else text
+def _peer(
+    key: str,
+    preshared_key: str,
+    endpoint: str,
+    allowed_ips: str,
+    handshake: str,
+    received: str,
+    sent: str,
+    keepalive: str,
+) -> Peer:
+    decode_key(key)
+    return Peer(
+        key,
+        _key(preshared_key),
+        None if endpoint == "(none)" else endpoint,
+        tuple(map(normal_network, allowed_ips.split(","))) if allowed_ips != "(none)" else (),
+        0 if keepalive == "off" else int(keepalive),
+        int(handshake),
+        int(received),
+        int(sent),
+    )
+
+
+def _key(text: str) -> str | None:
+    """A key of a dump. Raises ValueError."""
+    if text == "(none)":
+        return None
+    decode_key(text)
+    return text
 
 
 def _tool(command: str) -> str:

@@ -20,10 +20,10 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import
     Route,
     normal_network,
 )
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import NO_KEY
 
 # A single argument of a process may have 128 KiB (execve(2)); longer lists of networks go through a file.
 LONGEST_ARGUMENT = 100_000
-NO_PRESHARED_KEY = "A" * 43 + "="
 
 
 class Step(t.NamedTuple):
@@ -153,7 +153,7 @@ def _peers(live: t.Mapping[str, Peer], desired: t.Mapping[str, Peer], text: _Tex
 def section(peer: Peer) -> str:
     """A peer for ``wg addconf``. For a peer that exists, what is not stated would stay, except for its AllowedIPs; an
     empty list of these is refused by wg 1.0.20210914."""
-    lines = ["[Peer]", f"PublicKey = {peer.public_key}", f"PresharedKey = {peer.preshared_key or NO_PRESHARED_KEY}"]
+    lines = ["[Peer]", f"PublicKey = {peer.public_key}", f"PresharedKey = {peer.preshared_key or NO_KEY}"]
     if peer.allowed_ips:
         lines.append(f"AllowedIPs = {', '.join(peer.allowed_ips)}")
     lines.append(f"PersistentKeepalive = {peer.persistent_keepalive or 'off'}")

@@ -110,7 +110,7 @@ class Timer:
 
     def read(self) -> State:
         """What there is. Where there is nothing, no process is started."""
-        files = {path: _files.text_of(path) for path in self._texts}
+        files = {path: _files.text_of_own(path) for path in self._texts}
         if not any(files.values()):
             return self.wanted(False)
         is_active = self._run_command([find("systemctl"), "is-active", "--quiet", self.name])[0] == 0

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import Backend, FirewallError, State
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import RunCommand
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import text_of, text_of_own
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wish import Wish
 
@@ -73,7 +73,7 @@ class Firewalld(Backend):
 
     def read(self) -> State:
         """What there is. Raises FirewallError."""
-        return {**self.live(), **{path: text_of(path) for path in (*self._policies.values(), self.rules_path)}}
+        return {**self.live(), **{path: text_of_own(path) for path in (*self._policies.values(), self.rules_path)}}
 
     def has_files(self) -> bool:
         """Whether our zone is there."""

@@ -94,7 +94,7 @@ def read(run_command: RunCommand, name: str) -> Policy:
             src_valid_mark = file.read().strip() == "1"
     except OSError:
         src_valid_mark = False
-    networkd_file = _files.read(NETWORKD_FILE.format(name))
+    networkd_file = _files.read_own(NETWORKD_FILE.format(name))
     return Policy(
         rules,
         guards,

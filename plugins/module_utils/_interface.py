@@ -36,6 +36,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import (
     wireguard_go_lacks,
 )
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import take_lock
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._secrets import masked_words
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config
 
 DIRECTORY = "/etc/wireguard"
@@ -170,7 +171,7 @@ class Interface:
     def look(self, wants_policy: bool = False, wants_dns: bool = False) -> Now:
         """Read device, file and service, and what else there is or shall be."""
         device = self._device()
-        content = _files.read(self.path)
+        content = _files.read_own(self.path)
         text = None if content is None else content.decode("utf-8", "surrogateescape")
         config = self._parsed(self.path, text)
         policy = None
@@ -178,7 +179,7 @@ class Interface:
         if self.netns is None and (wants_policy or (device and device.fwmark) or (config and config.fwmark)):
             policy = _full_tunnel.read(self._run_command, self.name)
         begun, _netns_of_it = self._read_journal()
-        script = _files.read(self.script)
+        script = _files.read_own(self.script)
         has_dns = wants_dns or _resolver.dns_of(config) or _resolver.dns_of(begun)
         return Now(
             device,
@@ -717,5 +718,5 @@ def _hooks(config: Config, name: str, *fields: str) -> list[Step]:
         key = "".join(word.capitalize() for word in field.split("_"))
         tool = "down_hook" if field.endswith("down") else "hook"
         for command in getattr(config, field):
-            steps.append(Step(tool, (command.replace("%i", name),), f"run {key} = {command}"))
+            steps.append(Step(tool, (command.replace("%i", name),), f"run {key} = {masked_words(command)}"))
     return steps

@@ -11,8 +11,11 @@ import binascii
 import os
 import stat
 
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._secrets import masked_words, system_error
+
 KEY_BYTES = 32
 KEY_CHARS = 44
+NO_KEY = "A" * 43 + "="  # how wg(8) writes that there is none: 32 bytes of zero
 MODE = 0o600
 DIRECTORY_MODE = 0o700
 
@@ -66,7 +69,7 @@ def public_key_of(private_key: str, run_command, wg: str | None) -> str | None:
 
     :param run_command: ``AnsibleModule.run_command``; the key goes to ``wg pubkey`` on its standard input.
     :param wg: path of the command ``wg``, None if there is none.
-    Raises ValueError if ``wg`` fails.
+    Raises ValueError if ``wg`` fails; what it said stays unsaid, since it was given the key.
     """
     raw = decode_key(private_key)
     try:
@@ -79,7 +82,11 @@ def public_key_of(private_key: str, run_command, wg: str | None) -> str | None:
         return None
     code, out, err = run_command([wg, "pubkey"], data=private_key)
     if code != 0:
-        raise ValueError(f"'wg pubkey' failed: {err.strip()}")
+        raise ValueError(f"'wg pubkey' ended with {code}: {system_error(err) or 'run it by hand to see why'}")
+    try:
+        decode_key(out.strip())
+    except ValueError:
+        raise ValueError("'wg pubkey' printed no public key: check which program 'wg' is on this host") from None
     return out.strip()
 
 
@@ -96,7 +103,9 @@ class KeyFile:
         self.private_key = self.mode = self.owner = self.directory_mode = None
         directory = os.path.dirname(path)
         if not os.path.isabs(path):
-            raise ValueError(f"{path} is not an absolute path: write it from the root, like {OWN_DIRECTORY}/wg0.key")
+            raise ValueError(
+                f"{masked_words(path)} is not an absolute path: write it from the root, like {OWN_DIRECTORY}/wg0.key"
+            )
         try:
             about = os.stat(directory)
         except FileNotFoundError:

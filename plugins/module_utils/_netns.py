@@ -42,7 +42,9 @@ values() {{ sed -n "s/^$1 = //p" "$config"; }}
 networks() {{ values AllowedIPs | tr -d ' ' | tr , '\\n'; }}
 hooks() {{
     values "$1" | while read -r command; do
-        nsenter --net="{directory}/$netns" bash -e -o pipefail -O extglob -c "${{command//%i/$name}}" </dev/null
+        # Not as an argument, which everybody may read: it may hold a key.
+        nsenter --net="{directory}/$netns" bash -e -o pipefail -O extglob -c \\
+            'read -r; exec </dev/null; eval "$REPLY"' <<< "${{command//%i/$name}}"
     done
 }}
 fail() {{

@@ -87,7 +87,7 @@ def take_key(run_command: RunCommand, interface: Interface, now: Now, key: str, 
     are waiting for. Raises DeviceError or OSError; then everything is as it was.
     """
     applier = Applier(run_command, interface.name)
-    before = _files.read(path)
+    before = _files.read_own(path)
     try:
         if now.file and now.config and now.config.private_key:
             text = now.file.replace(now.config.private_key, key)
@@ -143,7 +143,7 @@ class Follower:
         peers = self._peers()
         followed = [one for one in self._waiting if succession(peers, [one])]
         self._applier.apply(succession(peers, followed))
-        content = text = _files.read(self._interface.path)
+        content = text = _files.read_own(self._interface.path)
         for successor in followed if text else ():
             text = text.replace(successor.public_key.encode(), successor.next_public_key.encode())
         if text != content:

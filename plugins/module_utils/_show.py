@@ -11,16 +11,13 @@ import typing as t
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface, Now
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import (
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._secrets import (
     CHANGED_SECRET,
     UNCHANGED_SECRET,
-    Config,
-    PeerSection,
     masked,
 )
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 
-# In the place of a secret that is not there yet (check mode): it is equal to none.
-NOT_YET = "(not yet there)"
 # Steps that show in no line of the format
 UNSEEN = ("ip4", "ip6", "nft", "write", "unit", "command", "delete")
 
@@ -38,8 +35,9 @@ def difference(
         drifted = _as_config(now, now.device, config, desired)
         if now.config and _masked_config(now.config, now.config) == _masked_config(drifted, now.config):
             drifted = None
-    after = interface.text_of(_masked_config(config, now.config, now.device))
-    before = interface.text_of(_masked_config(drifted, drifted)) if drifted else masked(now.file or "")
+    # Keys are told apart in the configuration; whatever else may be secret, as in a hook, is masked in its text.
+    after = masked(interface.text_of(_masked_config(config, now.config, now.device)))
+    before = masked(interface.text_of(_masked_config(drifted, drifted)) if drifted else now.file or "")
     if now.file is not None or now.device:
         other_files = [step for step in steps if step.tool == "file" and step.words[0] != interface.path]
         file_changes = any(step.tool == "file" and step not in other_files for step in steps)

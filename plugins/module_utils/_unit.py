@@ -141,7 +141,7 @@ class Systemd:
             active=values.get("ActiveState") == "active",
             failed=values.get("ActiveState") == "failed",
             leftover=os.path.exists(self._drop_in),
-            redirection=_files.text_of(self._redirection),
+            redirection=_files.text_of_own(self._redirection),
         )
 
     def enable(self) -> None:
@@ -202,7 +202,7 @@ def remove_drop_in(path: str) -> None:
     """With its folder, unless others have something there. Raises OSError."""
     _files.remove(path)
     folder = os.path.dirname(path)
-    if os.path.isdir(folder) and not os.listdir(folder):
+    if os.path.isdir(folder) and not os.path.islink(folder) and not os.listdir(folder):
         os.rmdir(folder)
 
 
@@ -236,9 +236,10 @@ class OpenRC:
         self._run("rc-update", "add", self.name, "default")
 
     def disable(self) -> None:
-        """Do not start at boot, and take the link away."""
+        """Do not start at boot, and take the link away, unless it is somebody's script or leads to another one."""
         self._run("rc-update", "delete", self.name, "default", may_fail=True)
-        _files.remove(self._link)
+        if os.path.islink(self._link) and os.path.realpath(self._link) == os.path.realpath(f"{self._scripts}/wg-quick"):
+            os.unlink(self._link)
 
     def stop(self) -> None:
         """Stop; forget about it where there is no interface any more."""

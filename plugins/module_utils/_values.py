@@ -4,7 +4,8 @@
 
 """Checks the values of options on the host: what passes can be no syntax in a file, an argument or a path.
 
-Every function returns the value in its normal form or raises ValueError, whose text names the value and what to write.
+Every function returns the value in its normal form or raises ValueError, whose text names the value and what to write;
+what looks like a key in the value of a path or a command is not in it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import typing as t
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import normal_address, normal_network
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import decode_key
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._secrets import masked_words
 
 # wg-quick(8), parse_options: the interface is the file's name, at most IFNAMSIZ - 1 characters.
 _INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
@@ -51,7 +53,9 @@ def public_key(text: str) -> str:
 def line(option: str, text: str) -> str:
     """Text that stays on its line."""
     if _UNPRINTABLE.search(text) or not text.strip() or text.strip() != text:
-        raise ValueError(f"{option} is {text!r}: write one line of text without control characters and outer spaces")
+        raise ValueError(
+            f"{option} is {masked_words(text)!r}: write one line of text without control characters and outer spaces"
+        )
     return text
 
 
@@ -59,15 +63,18 @@ def command(option: str, text: str) -> str:
     """A hook: one shell command line. wg-quick cuts every line of its file at the first '#'."""
     if "#" in text:
         raise ValueError(
-            f"{option} is {text!r}: wg-quick takes '#' for a comment everywhere; put the command in a script"
+            f"{option} is {masked_words(text)!r}: wg-quick takes '#' for a comment everywhere; put the command in a "
+            "script"
         )
     return line(option, text)
 
 
 def path(option: str, text: str) -> str:
-    """An absolute path."""
+    """An absolute path; never a key in the place of the path of its file."""
+    if re.fullmatch(r"/[A-Za-z0-9+/]{41,43}=?", text) and masked_words(text) != text:
+        raise ValueError(f"{option} looks like a key: write the path of the file that holds it")
     if not text.startswith("/"):
-        raise ValueError(f"{option} is {text!r}: write an absolute path such as /etc/wireguard/wg0.key")
+        raise ValueError(f"{option} is {masked_words(text)!r}: write an absolute path such as /etc/wireguard/wg0.key")
     return line(option, text)
 
 

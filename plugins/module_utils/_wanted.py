@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_tunnel, _resolver, _show, _values
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _full_tunnel, _resolver, _secrets, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device, DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
@@ -230,12 +230,12 @@ def with_secrets(config: Config, params: dict[str, t.Any], check_mode: bool) -> 
     name = params["name"]
     private_key = read_key("private_key_file", params["private_key_file"] or f"/etc/wireguard/{name}.key", check_mode)
     # The kernel keeps a private key clamped; in any other form it would seem to differ for ever.
-    private_key = clamped(private_key) if private_key else _show.NOT_YET
+    private_key = clamped(private_key) if private_key else _secrets.NOT_YET
     peers = []
     for peer, options in zip(config.peers, params["peers"]):
         if options["preshared_key_file"]:
             secret = read_key("preshared_key_file", options["preshared_key_file"], check_mode)
-            peer = peer._replace(preshared_key=secret or _show.NOT_YET)
+            peer = peer._replace(preshared_key=secret or _secrets.NOT_YET)
         peers.append(peer)
     return config._replace(private_key=private_key, peers=tuple(peers))
 
@@ -251,7 +251,7 @@ def with_kept_keys(config: Config, now: Now) -> Config:
 
 def own_public_key(run_command: RunCommand, config: Config, device) -> str | None:
     """The public half of the private key, from the device if that has the same key already."""
-    if config.private_key == _show.NOT_YET:
+    if config.private_key == _secrets.NOT_YET:
         return None
     if device and device.private_key == config.private_key:
         return device.public_key

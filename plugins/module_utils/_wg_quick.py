@@ -13,12 +13,11 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _values
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import normal_address, normal_network
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._secrets import SETTINGS, masked_comment
 
 HEADER = "# Managed by Ansible (wirefleet.wireguard.wg_interface): the next run undoes changes made here.\n"
-UNCHANGED_SECRET = "(on the host)"
-CHANGED_SECRET = "(changed on the host)"
 
 
 class PeerSection(t.NamedTuple):
@@ -113,19 +112,6 @@ def _settings(key: str, value: object) -> list[str]:
     return [f"{key} = {value}"] if value else []
 
 
-def masked(text: str) -> str:
-    """Any text that may be such a file, with every value of a secret key, and every stray key, taken out."""
-    text = re.sub(r"(?im)^([^\n=#]*(?:PrivateKey|PresharedKey)[^\n=]*=)[^\n]*", rf"\1 {UNCHANGED_SECRET}", text)
-    shown = re.compile(r"(?i)^\s*PublicKey\s*=")
-    return "".join(
-        part if shown.match(part) else _STRAY_KEY.sub(UNCHANGED_SECRET, part) for part in text.splitlines(keepends=True)
-    )
-
-
-# 43 characters of base64 and a "=": what a key looks like, also in a comment or a hook.
-_STRAY_KEY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=")
-
-
 class _Line(t.NamedTuple):
     number: int
     section: str  # "interface", "peer" or ""
@@ -151,7 +137,7 @@ def _lines(text: str) -> t.Iterator[_Line]:
         if content.startswith("["):
             section = content.lower().strip("[]")
             if content.lower() not in ("[interface]", "[peer]"):
-                raise ValueError(f"line {number}: {content} is no section of such a file")
+                raise ValueError(f"line {number}: there is no such section; a file has [Interface] and [Peer]")
             yield _Line(number, section, "[", "", note)
         elif content:
             key, equals, value = content.partition("=")
@@ -166,12 +152,14 @@ def parse(text: str) -> Config:
     """The file as wg-quick(8) and wg(8) understand it.
 
     A peer's name is the first comment of its section, or the comment right above it.
-    Raises ValueError, which names the line and never a value.
+    Raises ValueError, which names the line, the setting and the peer, and never a value: it may be a secret, or a piece
+    of one that slipped into the wrong line.
     """
     fields: dict[str, t.Any] = {}
     peers: list[dict[str, t.Any]] = []
     above = None
     for line in _lines(text):
+        name = line.comment if line.comment and masked_comment(line.comment) == line.comment else None
         try:
             if line.key == "[":
                 if line.section == "peer":
@@ -180,15 +168,36 @@ def parse(text: str) -> Config:
                 _read_peer(peers[-1], line)
             elif line.key:
                 _read_interface(fields, line)
-            elif line.comment and line.section == "peer" and "public_key" not in peers[-1] and not peers[-1]["name"]:
-                peers[-1]["name"] = line.comment
+            elif name and line.section == "peer" and "public_key" not in peers[-1] and not peers[-1]["name"]:
+                peers[-1]["name"] = name
         except ValueError:
-            raise ValueError(f"line {line.number}: {line.key} has no valid value") from None
-        above = line.comment if not line.key else None
+            raise ValueError(f"line {line.number}: {_complaint(line, peers)}") from None
+        above = name if not line.key else None
     for number, peer in enumerate(peers, 1):
         if "public_key" not in peer:
             raise ValueError(f"peer {number} has no PublicKey")
     return Config(peers=tuple(PeerSection(**peer) for peer in peers), **fields)
+
+
+def _complaint(line: _Line, peers: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    if line.key not in SETTINGS:
+        return f"there is no such setting of {'a peer' if line.section == 'peer' else 'an interface'}"
+    setting = SETTINGS[line.key]
+    if line.section == "peer":
+        setting += f" of peer {peers[-1]['name'] or peers[-1].get('public_key') or len(peers)}"
+    remedy = "; a key is 44 characters of base64, without quotes" if line.key.endswith("key") else ""
+    return f"{setting} has no valid value{remedy}"
+
+
+def _key(text: str) -> str:
+    """A key as ``wg`` reads it. Raises ValueError."""
+    _keys.decode_key(text)
+    return text
+
+
+def _key_or_none(text: str) -> str | None:
+    """Zeros are how ``wg`` writes and reads that there is no key."""
+    return None if text == _keys.NO_KEY else _key(text)
 
 
 def _read_interface(fields: dict[str, t.Any], line: _Line) -> None:
@@ -203,7 +212,7 @@ def _read_interface(fields: dict[str, t.Any], line: _Line) -> None:
     elif key in _HOOKS:
         fields[_HOOKS[key]] = (*fields.get(_HOOKS[key], ()), value)
     elif key == "privatekey":
-        fields["private_key"] = value
+        fields["private_key"] = _key_or_none(value)
     elif key == "listenport":
         fields["listen_port"] = int(value)
     elif key == "fwmark":
@@ -224,9 +233,9 @@ _HOOKS = {"preup": "pre_up", "postup": "post_up", "predown": "pre_down", "postdo
 def _read_peer(peer: dict[str, t.Any], line: _Line) -> None:
     key, value = line.key, line.value
     if key == "publickey":
-        peer["public_key"] = value
+        peer["public_key"] = _key(value)
     elif key == "presharedkey":
-        peer["preshared_key"] = value
+        peer["preshared_key"] = _key_or_none(value)
     elif key == "endpoint":
         peer["endpoint"] = value
     elif key == "endpointname":

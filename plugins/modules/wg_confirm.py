@@ -147,13 +147,12 @@ import os
 import stat
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _firewall, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import FirewallError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, RunCommand
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import sysctl_path
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import Outcome, RollBack, Rollback
 
 
@@ -205,13 +204,13 @@ def note_sysctl(name: str) -> RollBack:
 
 def note_file(path: str) -> RollBack:
     """The content of a file, and the way back. Raises OSError."""
-    before = _files.read(path)
+    before = _files.read_own(path)
     mode = 0 if before is None else stat.S_IMODE(os.stat(path).st_mode)
 
     def roll_back() -> list[str]:
         if before is None:
             _files.remove(path)
-        elif _files.read(path) != before:
+        elif _files.read_own(path) != before:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             _files.write_atomically(path, before, mode)
         return []
@@ -219,7 +218,7 @@ def note_file(path: str) -> RollBack:
     return roll_back
 
 
-def arm(module: AnsibleModule, rollback: Rollback) -> None:
+def arm(module: Module, rollback: Rollback) -> None:
     """Note everything, then arm. Raises ValueError, DeviceError, FirewallError and OSError."""
     params, run_command = module.params, module.run_command
     if params["timeout"] < 1:
@@ -255,7 +254,7 @@ def result_of(state: str, outcome: Outcome) -> dict[str, t.Any]:
     return result
 
 
-def run(module: AnsibleModule) -> dict[str, t.Any]:
+def run(module: Module) -> dict[str, t.Any]:
     """Do what the options say; returns the result. Raises ValueError, DeviceError, FirewallError and OSError."""
     state, rollback = module.params["state"], Rollback(change=module.params["change_id"])
     if state == "armed":
@@ -274,7 +273,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
 def main() -> None:
     """Entry point of the module."""
     texts = {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             # These two are for the action plugin of the same name.
             "changes": {"type": "list", "elements": "dict"},

@@ -247,10 +247,9 @@ blocked_by:
       sample: insert rule inet filter forward iifname "wg0" oifname "wg0" accept
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _firewall, _wish
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._backend import FirewallError, State
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 
 
@@ -263,7 +262,7 @@ def diff(before: State, after: State) -> list[dict]:
     ]
 
 
-def run(module: AnsibleModule) -> dict:
+def run(module: Module) -> dict:
     """Do what the options say; returns the result. Raises ValueError and FirewallError."""
     params, run_command = module.params, module.run_command
     wish = _wish.wish(
@@ -325,7 +324,7 @@ def run(module: AnsibleModule) -> dict:
 
 def main() -> None:
     """Entry point of the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -361,11 +360,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        with changing(module):
-            result = run(module)
-    except (ValueError, FirewallError, OSError) as error:
-        module.fail_json(msg=str(error))
+    with module.errors_reported(ValueError, FirewallError, OSError), changing(module):
+        result = run(module)
     module.exit_json(**result)
 
 

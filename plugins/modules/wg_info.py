@@ -261,6 +261,13 @@ sysctl:
       description: For each interface what its file C(/etc/sysctl.d/70-wireguard-NAME.conf) says.
       type: dict
       sample: {wg0: {net.ipv4.ip_forward: "1"}}
+links:
+  description:
+    - The symbolic links among the files of interfaces, in C(/etc/wireguard), C(/etc/sysctl.d) and the folders of
+      systemd, and where they lead. A module that is to write or remove one of these files refuses the link.
+  returned: always
+  type: dict
+  sample: {/etc/wireguard/wg0.conf: /srv/vpn/wg0.conf}
 """
 
 import glob
@@ -270,7 +277,6 @@ import re
 import time
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
@@ -278,15 +284,18 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _device,
     _files,
     _firewall,
+    _full_tunnel,
     _host,
     _names,
     _netns,
     _sealing,
     _unit,
+    _values,
     _wanted,
     _wg_quick,
 )
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._keys import KeyFile, public_key_of
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 
 ONLINE_SECONDS = 180
 FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
@@ -295,6 +304,13 @@ IPV6_ROUTES = "/proc/net/ipv6_route"
 BY_ADVERTISEMENT = 0x00010000 | 0x00040000
 SYSCTL_FILE = "/etc/sysctl.d/70-wireguard-{}.conf"
 CONFIG_FILE = "/etc/wireguard/{}.conf"
+# Where files of interfaces are that the modules and roles of this collection write.
+FILES = (
+    "/etc/wireguard/*",
+    SYSCTL_FILE.format("*"),
+    _full_tunnel.NETWORKD_FILE.format("*"),
+    f"{_unit.UNITS}/wireguard-*",
+)
 
 
 def peer_report(peer: _device.Peer, now: int) -> dict:
@@ -333,7 +349,7 @@ def interface_report(name: str, device: _device.Device | None, unit: dict, now: 
     }
 
 
-def interfaces(module: AnsibleModule) -> list[dict]:
+def interfaces(module: Module) -> list[dict]:
     """The reports of the interfaces that are wanted, or of all."""
     before, after = CONFIG_FILE.split("{}")
     configured = {path[len(before) : -len(after)] for path in glob.glob(CONFIG_FILE.format("*"))}
@@ -366,9 +382,9 @@ def public_key_in(path: str, run_command) -> str | None:
     """The public key of a private key file that is right in every way, else None."""
     try:
         file = KeyFile(path)
+        return public_key_of(file.private_key, run_command, _host.find("wg")) if file.is_right else None
     except (ValueError, OSError):
         return None
-    return public_key_of(file.private_key, run_command, _host.find("wg")) if file.is_right else None
 
 
 def digests_as_wanted(parts: list[dict[str, t.Any]], run_command) -> dict[str, str]:
@@ -470,18 +486,53 @@ def parse_sysctl(text: str) -> dict[str, str]:
 
 
 def persisted_sysctls() -> dict[str, dict[str, str]]:
-    """For each interface with a file of its own, that file's settings."""
+    """For each interface with a file of its own, that file's settings; a symbolic link is none."""
     before, after = SYSCTL_FILE.split("{}")
     found = {}
     for path in sorted(glob.glob(SYSCTL_FILE.format("*"))):
+        if os.path.islink(path):
+            continue
         with open(path, encoding="utf-8", errors="replace") as file:
             found[path[len(before) : -len(after)]] = parse_sysctl(file.read())
     return found
 
 
+def links() -> dict[str, str]:
+    """{path: target} of the symbolic links among the files of interfaces."""
+    paths = sorted(path for pattern in FILES for path in glob.glob(pattern) if os.path.islink(path))
+    return {path: os.readlink(path) for path in paths}
+
+
+def look(module: Module) -> dict[str, t.Any]:
+    """All that is returned. Raises ValueError and OSError."""
+    tools = _host.tools(module.run_command)
+    kernel_wireguard = _host.kernel_has_wireguard(module.run_command)
+    paths = [_values.path("private_key_files", path) for path in module.params["private_key_files"]]
+    public_keys = {path: public_key_in(path, module.run_command) for path in paths}
+    persisted = persisted_sysctls()
+    return {
+        "interfaces": interfaces(module),
+        "public_keys": public_keys,
+        "as_wanted": digests_as_wanted(module.params["compare"], module.run_command),
+        "preshared_keys": preshared_key_fingerprints(),
+        "key_ages": {path: age_in_days(path) if public_key else None for path, public_key in public_keys.items()},
+        "tools": tools,
+        "missing_tools": _host.missing_tools(tools, kernel_wireguard),
+        "kernel": platform.release(),
+        "kernel_wireguard": kernel_wireguard,
+        "init": _host.init_system(),
+        "python": platform.python_version(),
+        "firewalls": _firewall.interfaces_with_rules(module.run_command),
+        "sysctl": {"live": live_sysctls(persisted), "persisted": persisted},
+        "links": links(),
+        "names": _names.digests(_files.read(_names.HOSTS) or b""),
+        "connection": connection(module.run_command),
+    }
+
+
 def main() -> None:
     """Entry point of the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "interfaces": {"type": "list", "elements": "str"},
             "private_key_files": {"type": "list", "elements": "path", "default": [], "no_log": False},
@@ -489,28 +540,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    tools = _host.tools(module.run_command)
-    kernel_wireguard = _host.kernel_has_wireguard(module.run_command)
-    public_keys = {path: public_key_in(path, module.run_command) for path in module.params["private_key_files"]}
-    persisted = persisted_sysctls()
-    module.exit_json(
-        changed=False,
-        interfaces=interfaces(module),
-        public_keys=public_keys,
-        as_wanted=digests_as_wanted(module.params["compare"], module.run_command),
-        preshared_keys=preshared_key_fingerprints(),
-        key_ages={path: age_in_days(path) if public_key else None for path, public_key in public_keys.items()},
-        tools=tools,
-        missing_tools=_host.missing_tools(tools, kernel_wireguard),
-        kernel=platform.release(),
-        kernel_wireguard=kernel_wireguard,
-        init=_host.init_system(),
-        python=platform.python_version(),
-        firewalls=_firewall.interfaces_with_rules(module.run_command),
-        sysctl={"live": live_sysctls(persisted), "persisted": persisted},
-        names=_names.digests(_files.read(_names.HOSTS) or b""),
-        connection=connection(module.run_command),
-    )
+    with module.errors_reported(ValueError, OSError):
+        result = look(module)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -297,11 +297,10 @@ config_file:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _show
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wanted import (
     argument_spec,
@@ -310,7 +309,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._wanted import
 )
 
 
-def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
+def ensure_present(module: Module, interface: Interface) -> dict[str, t.Any]:
     """state=present; returns the result."""
     made = making(module.params, interface, module.run_command, module.warn, module.check_mode)
     if made.steps and not module.check_mode:
@@ -331,7 +330,7 @@ def ensure_present(module: AnsibleModule, interface: Interface) -> dict[str, t.A
     }
 
 
-def ensure_absent(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
+def ensure_absent(module: Module, interface: Interface) -> dict[str, t.Any]:
     """state=absent; returns the result."""
     interface = interface.elsewhere() or interface
     now = interface.look(wants_policy=True)
@@ -349,14 +348,12 @@ def ensure_absent(module: AnsibleModule, interface: Interface) -> dict[str, t.An
 
 def main() -> None:
     """Run as a module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    try:
+    module = Module(argument_spec=argument_spec(), supports_check_mode=True)
+    with module.errors_reported(ValueError, DeviceError, OSError):
         interface = interface_of(module.params, module.run_command, module.warn)
         ensure = ensure_present if module.params["state"] == "present" else ensure_absent
         with changing(module, interface.lock()):
             result = ensure(module, interface)
-    except (ValueError, DeviceError, OSError) as error:
-        module.fail_json(msg=str(error))
     module.exit_json(config_file=interface.path, **result)
 
 

@@ -99,11 +99,10 @@ previous_public_key:
 import fcntl
 import os
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._files import remove, write_atomically
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 
 NONE = "(none)"
@@ -114,9 +113,9 @@ GENERATED = "(generated on the host)"
 class Keypair:
     """What the file is, what it shall be, and the way there."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: Module) -> None:
         self.module = module
-        self.path = module.params["path"]
+        self.path = _values.path("path", module.params["path"])
         self.before = _keys.KeyFile(self.path)
         self.public_key = self.public_key_of(self.before.private_key)
 
@@ -216,7 +215,7 @@ def shown(state: dict) -> dict:
 
 def main() -> None:
     """Entry point of the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "path": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -225,14 +224,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        with changing(module):
-            keypair = Keypair(module)
-            result = keypair.present() if module.params["state"] == "present" else keypair.absent()
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or module.params['path']}: {error.strerror or error}")
+    with module.errors_reported(ValueError, OSError), changing(module):
+        keypair = Keypair(module)
+        result = keypair.present() if module.params["state"] == "present" else keypair.absent()
     module.exit_json(**result)
 
 

@@ -107,8 +107,6 @@ config_file:
 import os
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
     _full_tunnel,
     _keys,
@@ -119,6 +117,7 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import (
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import Device, DeviceError, Peer
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step, routes_of
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface, Now, Plan
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import changing
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._wg_quick import Config, PeerSection
 
@@ -198,7 +197,7 @@ def desired_device(
     return device._replace(peers=peers, routes=routes, fwmark=fwmark)
 
 
-def preshared_key_of(module: AnsibleModule) -> tuple[str | None, list[Step]]:
+def preshared_key_of(module: Module) -> tuple[str | None, list[Step]]:
     """The preshared key that the options name, and the step that creates its file, if it must be."""
     path = module.params["preshared_key_file"]
     if path is None:
@@ -210,13 +209,13 @@ def preshared_key_of(module: AnsibleModule) -> tuple[str | None, list[Step]]:
         key = _keys.encode_key(os.urandom(_keys.KEY_BYTES))
         return key, [Step("file", (path,), f"create {path}", key + "\n")]
     if module.check_mode:
-        return _show.NOT_YET, []
+        return _keys.encode_key(os.urandom(_keys.KEY_BYTES)), []  # in its place: it is equal to none, and never shown
     raise ValueError(
         f"preshared_key_file {path} does not exist on this host: create it, or set generate_preshared_key to true"
     )
 
 
-def run(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
+def run(module: Module, interface: Interface) -> dict[str, t.Any]:
     """What the options ask for; returns the result."""
     params = module.params
     key = _values.public_key(params["public_key"])
@@ -226,7 +225,10 @@ def run(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
             f"there is no interface {interface.name}, nor a file {interface.path}: create it with wg_interface"
         )
     if now.file is not None:
-        config = _wg_quick.parse(now.file)  # a file that is not understood is not changed
+        try:
+            config = _wg_quick.parse(now.file)
+        except ValueError as error:
+            raise ValueError(f"{interface.path} is not understood, so it is not changed: {error}") from None
         if config.save_config:
             raise ValueError(
                 f"{interface.path} has SaveConfig = true, so that wg-quick overwrites it: take that line out"
@@ -294,18 +296,16 @@ def argument_spec() -> dict[str, t.Any]:
 
 def main() -> None:
     """Run as a module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec=argument_spec(),
         supports_check_mode=True,
         required_if=[("generate_preshared_key", True, ["preshared_key_file"])],
     )
-    try:
+    with module.errors_reported(ValueError, DeviceError, OSError):
         name = _values.interface(module.params["interface"])
         interface = Interface(module.run_command, name, module.warn)
         with changing(module, interface.lock()):
             result = run(module, interface)
-    except (ValueError, DeviceError, OSError) as error:
-        module.fail_json(msg=str(error))
     module.exit_json(config_file=interface.path, **result)
 
 

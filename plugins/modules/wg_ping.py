@@ -122,10 +122,9 @@ results:
       sample: no answer
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _icmp, _netns
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 
 CONFIG_FILE = "/etc/wireguard/{}.conf"
 
@@ -150,7 +149,7 @@ def report(target: dict, outcome: _icmp.Reply | str) -> dict:
 
 def main() -> None:
     """Entry point of the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "interface": {"type": "str", "required": True},
             "targets": {

@@ -127,12 +127,11 @@ import os
 import re
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _keys, _sealing, _values, _wg_quick
+from ansible_collections.wirefleet.wireguard.plugins.module_utils import _files, _keys, _sealing, _secrets, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._difference import Step
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface, Plan
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 
 # In memory, so that a key that was exchanged and never used is gone with the next boot.
 PENDING = "/run/wg_preshared-{}"
@@ -181,12 +180,12 @@ def wanted(pending: Pending, uses: list[dict[str, str]], check_mode: bool) -> di
         if use["fingerprint"] and key is None:
             if not check_mode:
                 raise ValueError(f"no preshared key {use['fingerprint']} was offered or accepted: run again")
-            key = _wg_quick.CHANGED_SECRET
+            key = _secrets.CHANGED_SECRET
         found[_values.public_key(use["public_key"])] = key
     return found
 
 
-def use(module: AnsibleModule, interface: Interface, keys: dict[str, str | None]) -> list[str]:
+def use(module: Module, interface: Interface, keys: dict[str, str | None]) -> list[str]:
     """Give peers these preshared keys, live and in the file; what was done."""
     now = interface.look()
     if now.device is None or now.config is None:
@@ -216,11 +215,11 @@ def use(module: AnsibleModule, interface: Interface, keys: dict[str, str | None]
     return [step.text for step in plan.steps]
 
 
-def run(module: AnsibleModule, interface: Interface) -> dict[str, t.Any]:
+def run(module: Module, interface: Interface) -> dict[str, t.Any]:
     """What the options ask for; returns the result."""
     params = module.params
     pending = Pending(interface.name)
-    path = params["private_key_file"] or f"/etc/wireguard/{interface.name}.key"
+    path = _values.path("private_key_file", params["private_key_file"] or f"/etc/wireguard/{interface.name}.key")
     offered, accepted = [], []
     for public_key in [] if module.check_mode else params["offer"]:
         key = _keys.encode_key(os.urandom(_keys.KEY_BYTES))
@@ -247,7 +246,7 @@ def argument_spec() -> dict[str, t.Any]:
     """The options of DOCUMENTATION."""
     accept = {
         "public_key": {"type": "str", "required": True, "no_log": False},
-        "sealed": {"type": "str", "required": True, "no_log": False},
+        "sealed": {"type": "str", "required": True, "no_log": True},
     }
     use_options = {
         "public_key": {"type": "str", "required": True, "no_log": False},
@@ -264,16 +263,14 @@ def argument_spec() -> dict[str, t.Any]:
 
 def main() -> None:
     """Run as a module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    try:
+    module = Module(argument_spec=argument_spec(), supports_check_mode=True)
+    with module.errors_reported(ValueError, DeviceError, OSError):
         interface = Interface(module.run_command, _values.interface(module.params["interface"]), module.warn)
         if module.check_mode:
             result = run(module, interface)
         else:
             with interface.lock():
                 result = run(module, interface)
-    except (ValueError, DeviceError, OSError) as error:
-        module.fail_json(msg=str(error))
     module.exit_json(**result)
 
 

@@ -110,13 +110,12 @@ steps:
 import contextlib
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wirefleet.wireguard.plugins.module_utils import _keys, _netns, _rotation, _values
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._apply import Applier
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import find
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface, Now
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
 
 
 def wanted(params: dict[str, t.Any]) -> list[_rotation.Successor]:
@@ -131,7 +130,7 @@ def wanted(params: dict[str, t.Any]) -> list[_rotation.Successor]:
     ]
 
 
-def announce(module: AnsibleModule, now: Now, successors: list[_rotation.Successor]) -> list[str]:
+def announce(module: Module, now: Now, successors: list[_rotation.Successor]) -> list[str]:
     """Make next keys known to the device; what was done."""
     steps = _rotation.announcement(now.device.peers, successors)
     if not module.check_mode:
@@ -139,10 +138,11 @@ def announce(module: AnsibleModule, now: Now, successors: list[_rotation.Success
     return [step.text for step in steps]
 
 
-def take(module: AnsibleModule, interface: Interface, now: Now) -> tuple[str | None, list[str]]:
+def take(module: Module, interface: Interface, now: Now) -> tuple[str | None, list[str]]:
     """Give the interface its next key; its public key, and what was done."""
     next_path = module.params["next_private_key_file"]
-    path = module.params["private_key_file"] or f"/etc/wireguard/{interface.name}.key"
+    path = _values.path("private_key_file", module.params["private_key_file"] or f"/etc/wireguard/{interface.name}.key")
+    _keys.KeyFile(path)  # what is there is a key, or nothing: it is replaced
     key = _keys.KeyFile(_values.path("next_private_key_file", next_path)).private_key
     if key is None:
         if module.check_mode:
@@ -151,11 +151,11 @@ def take(module: AnsibleModule, interface: Interface, now: Now) -> tuple[str | N
     key = _keys.clamped(key)
     public_key = _keys.public_key_of(key, module.run_command, find("wg"))
     if not module.check_mode:
-        _rotation.take_key(module.run_command, interface, now, key, _values.path("private_key_file", path), next_path)
+        _rotation.take_key(module.run_command, interface, now, key, path, next_path)
     return public_key, [f"set the private key, whose public key is {public_key}"]
 
 
-def run(module: AnsibleModule, interface: Interface, successors: list[_rotation.Successor]) -> dict[str, t.Any]:
+def run(module: Module, interface: Interface, successors: list[_rotation.Successor]) -> dict[str, t.Any]:
     """What the options ask for; returns the result."""
     now = interface.look()
     if now.device is None:
@@ -187,8 +187,8 @@ def argument_spec() -> dict[str, t.Any]:
 
 def main() -> None:
     """Run as a module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    try:
+    module = Module(argument_spec=argument_spec(), supports_check_mode=True)
+    with module.errors_reported(ValueError, DeviceError, OSError):
         interface = Interface(module.run_command, _values.interface(module.params["interface"]), module.warn)
         successors = wanted(module.params)
         with _netns.entered(interface.netns):
@@ -197,8 +197,6 @@ def main() -> None:
             if not module.check_mode:
                 # Not under the lock, which the process would inherit.
                 _rotation.Follower(module.run_command, interface, successors).detach(module.params["follow"])
-    except (ValueError, DeviceError, OSError) as error:
-        module.fail_json(msg=str(error))
     module.exit_json(**result)
 
 

@@ -11,6 +11,7 @@ import pathlib
 import typing as t
 
 from ..module_utils import _files
+from .registry import RegistryError
 
 # A dot file: Ansible never reads it as an inventory source, even where the inventory is a whole folder.
 FILE_NAME = ".wireguard-registry.yml"
@@ -28,11 +29,22 @@ def default_path(inventory_sources: t.Sequence[str], working_directory: str) -> 
 class RegistryFile:
     """The registry's file. Use it as a context manager: the lock is held from reading to writing.
 
-    The lock is on the folder, so that it leaves no file behind, and it is the kernel's: a killed controller frees it.
+    The path may be a symbolic link, as to a checkout that several controllers share: what it leads to is what is read,
+    locked and replaced, so that all who reach one file exclude one another, by whichever links. The lock is on the
+    file's folder, so that it leaves no file behind, and it is the kernel's: a killed controller frees it.
     """
 
     def __init__(self, path: str) -> None:
-        self.path = pathlib.Path(path)
+        """Raises :class:`RegistryError` for a link that leads nowhere: without its registry a fleet is renumbered."""
+        self._named = path
+        self.path = pathlib.Path(os.path.realpath(path))
+        if self.path.is_symlink():  # only a loop is left as it is
+            raise RegistryError(f"{path}: the registry is a symbolic link that leads to itself: correct the link")
+        if os.path.islink(path) and not self.path.exists():
+            raise RegistryError(
+                f"{path}: the registry is a symbolic link to {self.path}, which does not exist: bring that file back, "
+                "or make an empty one there to begin a new registry"
+            )
 
     def read(self) -> str:
         """The text, empty where there is no file yet. Raises :class:`OSError` and :class:`UnicodeDecodeError`."""
@@ -42,14 +54,28 @@ class RegistryFile:
             return ""
 
     def write(self, text: str) -> None:
-        """Replaces the file at once, keeping its mode: readers see the old text or the new one. Raises OSError."""
-        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o666 & ~_umask()
-        # A link, as to a shared checkout, stays one: its target is what is replaced.
-        _files.write_atomically(str(self.path.resolve()), text.encode(), mode)
+        """Replaces the file at once, keeping its mode: readers see the old text or the new one.
+
+        Raises :class:`RegistryError` where the folder does not let it.
+        """
+        try:
+            mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o666 & ~_umask()
+            _files.write_atomically(str(self.path), text.encode(), mode)
+        except OSError as error:
+            raise RegistryError(
+                f"{self._named}: the registry cannot be written ({error.strerror}): make its folder {self.path.parent} "
+                "writable for this user, or name another file with wireguard_registry_file"
+            ) from None
 
     def __enter__(self) -> RegistryFile:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise RegistryError(
+                f"{self._named}: the registry's folder {self.path.parent} cannot be opened or made ({error.strerror}): "
+                "name another file with wireguard_registry_file"
+            ) from None
         fcntl.flock(self._folder, fcntl.LOCK_EX)
         return self
 

@@ -9,7 +9,7 @@ import json
 import types
 import typing as t
 
-from ..module_utils import _names, _nftables, _wg_quick, _wish
+from ..module_utils import _names, _nftables, _secrets, _wg_quick, _wish
 from ..module_utils._host import DOTS_AND_SLASHES
 from ..module_utils._keys import key_to_come
 from .inventory import Node
@@ -53,7 +53,7 @@ def _settings(node: Node) -> dict[str, t.Any]:
 
 
 def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
-    """The node's file as the host will have it, but for the private key."""
+    """The node's file as the host will have it, but for the private key, and for keys in hooks."""
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in _settings(node).items()}
     netns = settings.pop("netns")
     place = f", in the network namespace {netns}" if netns else ""
@@ -68,13 +68,13 @@ def _wg_quick_text(planned: NetworkPlan, node: Node) -> str:
         for peer in planned.derivation.peers(node)
     ]
     config = _wg_quick.Config(
-        private_key=_wg_quick.UNCHANGED_SECRET,
+        private_key=_secrets.UNCHANGED_SECRET,
         addresses=tuple(planned.derivation.addresses(node)),
         listen_port=node.listen_port,
         peers=tuple(peers),
         **settings,
     )
-    return _wg_quick.render(config, header=f"# {node.name} in {planned.network.name}{place}\n")
+    return _secrets.masked(_wg_quick.render(config, header=f"# {node.name} in {planned.network.name}{place}\n"))
 
 
 def sysctl(planned: NetworkPlan, node: Node) -> dict[str, str]:

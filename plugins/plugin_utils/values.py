@@ -18,7 +18,7 @@ import ipaddress
 import re
 import typing as t
 
-from ..module_utils import _values
+from ..module_utils import _secrets, _values
 
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Prefix = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -52,8 +52,9 @@ class Endpoint(t.NamedTuple):
 
 
 def shown(value: object) -> str:
-    """A value as messages quote it: on one line, printable, cut to a readable length."""
-    text = repr(value) if not isinstance(value, str) else repr(str(value))
+    """A value as messages quote it: on one line, printable, cut to a readable length, and without what may be a key."""
+    masked = _secrets.masked_values(str(value) if isinstance(value, str) else value)
+    text = repr(masked).replace(_secrets.UNCHANGED_SECRET, "(looks like a key)")
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]}...{text[-1]}"
 
 

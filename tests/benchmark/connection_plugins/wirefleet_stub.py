@@ -41,6 +41,7 @@ ANSWERS = {
         "names": {},
         "connection": {"client": None, "interface": None},
         "sysctl": {"live": {"net.ipv4.ip_forward": "1"}, "persisted": {"wg0": {"net.ipv4.ip_forward": "1"}}},
+        "links": {},
     },
     "wg_firewall": {"backend": "nftables", "persistent": True, "blocked_by": []},
     "wg_interface": {

@@ -7,3 +7,4 @@
 . ../setup_box/box.sh
 
 ansible-playbook -i localhost, -c local test.yml "$@"
+bash secrets.sh

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from ansible.modules import blockinfile
 
@@ -41,6 +45,26 @@ def test_the_digest_of_what_was_written(hosts, write, before):
     write("wg1", "", "absent")
     left = before or ""
     assert hosts.read_bytes() == (left + ("\n" if left and not left.endswith("\n") else "")).encode()
+
+
+# In a process of its own: what is imported of the controller has modules in the same process warn elsewhere.
+ARGUMENTS = """
+from ansible.plugins.action import ActionBase
+from ansible_collections.wirefleet.wireguard.plugins.action.wg_names import ActionModule
+
+ActionBase._update_module_args = lambda self, _name, given, *_more, **_named: given.update(_ansible_no_log=False)
+arguments = {"block": "all names"}
+ActionModule._update_module_args(object.__new__(ActionModule), "blockinfile", arguments, {}, ignore_unknown_opts=False)
+print(arguments)
+"""
+
+
+def test_the_host_does_not_log_the_names():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", ARGUMENTS], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{'block': 'all names', '_ansible_no_log': True}\n"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils import _device
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import DeviceError, Peer, Route
 
 # wg show NAME dump, in the form of wg(8)
+PRIVATE, PUBLIC, PSK, ALICE, BOB = (letter * 42 + "A=" for letter in "pqsab")
 DUMP = (
-    "cGpoZQ==\tcHVi\t51820\t0xca6c\n"
-    "a2V5MQ==\tcHNr\t198.51.100.7:51820\t10.44.0.7/24,fd44::7/128\t1732000000\t10\t20\t25\n"
-    "a2V5Mg==\t(none)\t(none)\t(none)\t0\t0\t0\toff\n"
+    f"{PRIVATE}\t{PUBLIC}\t51820\t0xca6c\n"
+    f"{ALICE}\t{PSK}\t198.51.100.7:51820\t10.44.0.7/24,fd44::7/128\t1732000000\t10\t20\t25\n"
+    f"{BOB}\t(none)\t(none)\t(none)\t0\t0\t0\toff\n"
 )
 # ip -json -details -Numeric -batch of iproute2 6.1: one list a command
 LINK = {
@@ -61,15 +62,15 @@ def test_reads_a_device(host):
         kind="kernel",
         up=True,
         mtu=1420,
-        private_key="cGpoZQ==",
-        public_key="cHVi",
+        private_key=PRIVATE,
+        public_key=PUBLIC,
         listen_port=51820,
         fwmark=0xCA6C,
         addresses=("10.44.0.1/24", "fd44::1/64", "fe80::1/64"),
         peers={
-            "a2V5MQ==": Peer(
-                "a2V5MQ==",
-                "cHNr",
+            ALICE: Peer(
+                ALICE,
+                PSK,
                 "198.51.100.7:51820",
                 ("10.44.0.0/24", "fd44::7/128"),
                 25,
@@ -77,7 +78,7 @@ def test_reads_a_device(host):
                 10,
                 20,
             ),
-            "a2V5Mg==": Peer("a2V5Mg=="),
+            BOB: Peer(BOB),
         },
         routes=frozenset(
             {
@@ -88,6 +89,27 @@ def test_reads_a_device(host):
             }
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("", 1),
+        (DUMP.replace(PRIVATE, PRIVATE[:-1]), 1),
+        (DUMP.replace("0xca6c", PRIVATE), 1),
+        (DUMP.replace(PSK, PSK[:-1]), 2),
+        (DUMP.replace("10.44.0.7/24", PSK), 2),
+        (DUMP.replace("\toff", f"\t{PSK}"), 3),
+        (DUMP.replace("\toff", f"\toff\t{PSK}"), 3),
+    ],
+)
+def test_a_dump_in_another_format_is_not_quoted(host, text, number):
+    """Trap: a column more, and a key is where a number was; int() quotes what it cannot read."""
+    host["dump"] = (0, text, "")
+    with pytest.raises(DeviceError) as caught:
+        _device.read(host["run"], "wg0")
+    assert str(caught.value).startswith(f"line {number} of 'wg show ... dump' is not in the format of wg(8)")
+    assert PRIVATE[:8] not in str(caught.value) and PSK[:8] not in str(caught.value)
 
 
 def test_no_link_is_no_device_and_needs_no_tool(host, monkeypatch):

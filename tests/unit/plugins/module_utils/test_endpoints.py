@@ -144,3 +144,10 @@ def test_an_interface_in_a_namespace_is_set_there():
     script = next(iter(Timer(None, "wg0", "/etc/wireguard/wg0.conf", "vpn").wanted(True).files.values()))
     assert "nsenter --net=/run/netns/vpn wg set wg0 " in script
     assert "nsenter --net=/run/netns/vpn wg show wg0 " in script
+
+
+def test_units_that_are_links_are_refused(timer, tmp_path):
+    """As systemctl mask makes them: to write there is to write to where they lead."""
+    (tmp_path / "wireguard-endpoints-wg0.timer").symlink_to("/dev/null")
+    with pytest.raises(OSError, match="wireguard-endpoints-wg0.timer is a symbolic link to /dev/null: it is neither"):
+        timer.read()

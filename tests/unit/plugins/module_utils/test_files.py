@@ -47,6 +47,14 @@ def test_what_a_killed_run_left_is_replaced_and_never_followed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", "wg0.conf"]
 
 
+def test_what_a_killed_run_left_goes_with_the_file(tmp_path):
+    """Trap: the temporary file has the key in it as well."""
+    for name in ("wg0.conf", ".wg0.conf.new", "other"):
+        (tmp_path / name).write_text("secret")
+    assert _files.remove(str(tmp_path / "wg0.conf"))
+    assert os.listdir(tmp_path) == ["other"]
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "wg0.conf"
     path.write_bytes(b"old")
@@ -70,3 +78,36 @@ def test_reads_and_removes(tmp_path):
     assert _files.remove(str(path)) is True
     with pytest.raises(IsADirectoryError):
         _files.read(str(tmp_path))
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_is_neither_followed_nor_replaced(tmp_path, target):
+    """Trap: a file that is replaced in the place of its link leaves the one with the key where the link led."""
+    (tmp_path / "elsewhere").write_text("mine")
+    link = tmp_path / "wg0.conf"
+    link.symlink_to(target)
+    for touch in (
+        _files.read_own,
+        _files.text_of_own,
+        _files.remove,
+        lambda path: _files.write_atomically(path, b"", 0o600),
+    ):
+        with pytest.raises(_files.LinkError) as caught:
+            touch(str(link))
+        missing = ", which does not exist" if target == "nowhere" else ""
+        assert str(caught.value) == (
+            f"{link} is a symbolic link to {target}{missing}: it is neither followed nor replaced; put the file itself "
+            "there, or remove the link"
+        )
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "wg0.conf"]
+    assert os.readlink(link) == target and (tmp_path / "elsewhere").read_text() == "mine"
+
+
+def test_a_folder_may_be_a_link_that_leads_somewhere(tmp_path):
+    (tmp_path / "real").mkdir()
+    for name, target in (("here", "real"), ("lost", "nowhere")):
+        (tmp_path / name).symlink_to(target)
+    _files.write_atomically(f"{tmp_path}/here/file", b"x", 0o600)
+    assert _files.read_own(f"{tmp_path}/here/file") == (tmp_path / "real/file").read_bytes() == b"x"
+    with pytest.raises(_files.LinkError, match="/lost is a symbolic link to nowhere, which does not exist: "):
+        _files.read_own(f"{tmp_path}/lost/file")

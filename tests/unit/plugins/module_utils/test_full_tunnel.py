@@ -186,3 +186,11 @@ def test_when_it_is_wanted():
     assert not _full_tunnel.is_wanted(["10.0.0.0/8", "::/0"], "77")
     assert not _full_tunnel.is_wanted(["10.0.0.0/8"], "auto")
     assert _full_tunnel.families_of(["10.0.0.0/8", "::/0"]) == {"6"}
+
+
+def test_a_file_for_networkd_that_is_a_link_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(_full_tunnel, "find", lambda command: None)
+    monkeypatch.setattr(_full_tunnel, "NETWORKD_FILE", f"{tmp_path}/{{}}.conf")
+    (tmp_path / "wg0.conf").symlink_to("nowhere")
+    with pytest.raises(OSError, match="wg0.conf is a symbolic link to nowhere, which does not exist: it is neither"):
+        _full_tunnel.read(None, "wg0")

@@ -54,8 +54,14 @@ def test_public_key_without_any_tool(monkeypatch):
 
 def test_public_key_when_wg_fails(monkeypatch):
     monkeypatch.setitem(sys.modules, "nacl.bindings", None)
-    with pytest.raises(ValueError, match=r"^'wg pubkey' failed: wg: broken$"):
-        _keys.public_key_of(KEYS[0][0], lambda argv, data: (1, "", "wg: broken\n"), "/usr/bin/wg")
+    answers = [
+        (1, "", f"wg: {KEYS[0][0]}: Permission denied\n", "^'wg pubkey' ended with 1: Permission denied$"),
+        (3, "", f"wg: Key is not ...: `{KEYS[0][0]}'\n", "^'wg pubkey' ended with 3: run it by hand to see why$"),
+        (0, KEYS[0][0][:-1], "", "^'wg pubkey' printed no public key: check which program 'wg' is on this host$"),
+    ]
+    for code, out, err, message in answers:
+        with pytest.raises(ValueError, match=message):
+            _keys.public_key_of(KEYS[0][0], lambda argv, data, said=(code, out, err): said, "/usr/bin/wg")
 
 
 @pytest.mark.parametrize("random", [b"\xff" * 32, b"\x00" * 32, bytes(range(32))])

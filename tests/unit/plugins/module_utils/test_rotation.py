@@ -107,7 +107,7 @@ def test_the_files_have_the_next_key_before_the_device_has(tmp_path):
 def test_a_key_that_the_device_does_not_take_changes_nothing(tmp_path):
     host = Host(tmp_path, fails="private-key")
     before = host.files()
-    with pytest.raises(DeviceError, match="it fails"):
+    with pytest.raises(DeviceError, match="^step 'set the private key' failed: it ended with 1"):
         host.take()
     assert host.files() == before
 

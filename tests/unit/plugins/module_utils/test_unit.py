@@ -183,3 +183,38 @@ def test_which_service(monkeypatch):
     monkeypatch.setattr(_unit, "_same_network_as_init", lambda: False)
     monkeypatch.setattr(_unit, "init_system", lambda: "systemd")
     assert _unit.service(None, "wg0") is None
+
+
+@pytest.mark.parametrize("found", ["a script", "another link"])
+def test_openrc_disable_leaves_what_is_not_ours(openrc, found):
+    service, _manager, root = openrc
+    mine = root / "init.d" / "wg-quick.wg0"
+    if found == "a script":
+        mine.write_text("mine")
+    else:
+        (root / "init.d" / "my-vpn").write_text("mine")
+        mine.symlink_to("my-vpn")
+    service.disable()
+    assert mine.read_text() == "mine"
+
+
+def test_a_drop_in_that_is_a_link_is_refused(tmp_path):
+    folder = tmp_path / "etc" / "wg-quick@wg0.service.d"
+    folder.mkdir(parents=True)
+    (folder / "wirefleet-netns.conf").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text("mine")
+    service = Systemd(Manager(), "wg0", str(tmp_path / "run"), str(tmp_path / "etc"))
+    for touch in (service.state, lambda: service.redirect("x"), lambda: service.redirect("")):
+        with pytest.raises(OSError, match="wirefleet-netns.conf is a symbolic link to .*/elsewhere: it is neither"):
+            touch()
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
+def test_a_folder_of_drop_ins_that_is_a_link_stays(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "wg-quick@wg0.service.d").symlink_to(tmp_path / "elsewhere")
+    service = Systemd(Manager(), "wg0", str(tmp_path / "run"), str(tmp_path / "etc"))
+    service.redirect("x")
+    service.redirect("")
+    assert os.listdir(tmp_path / "elsewhere") == [] and (tmp_path / "etc" / "wg-quick@wg0.service.d").is_symlink()

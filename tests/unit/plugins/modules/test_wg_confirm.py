@@ -139,3 +139,11 @@ def test_wrong_options_are_refused(run_module, options, said):
 def test_check_mode_arms_nothing(run_module, key):
     assert run_module(wg_confirm, check=True, state="armed", files=[str(key)]) == {"changed": False}
     assert run_module(wg_confirm, state="confirmed")["outcome"] == "not_armed"
+
+
+def test_a_link_is_refused_when_it_is_armed(run_module, key, tmp_path):
+    link = tmp_path / "70-wireguard-wg0.conf"
+    link.symlink_to(key)
+    result = run_module(wg_confirm, state="armed", files=[str(link)])
+    assert result["failed"] and f"{link} is a symbolic link to {key}" in result["msg"]
+    assert run_module(wg_confirm, state="confirmed")["outcome"] == "not_armed"

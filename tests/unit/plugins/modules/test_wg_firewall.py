@@ -654,3 +654,22 @@ def test_kill_switch_is_refused_where_it_would_cut(run_module, host, monkeypatch
     assert "a kill switch would cut off the connections" in result["msg"]
     assert "nf_conntrack_netlink" in result["msg"]
     assert host.changes == []
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("file", ["rules_file", "unit_file", "drop_in"])
+def test_a_link_in_the_place_of_a_file_is_refused(run_module, host, file, state):
+    run_module(wg_firewall, **RELAY)
+    link = getattr(host, file)
+    link.unlink()
+    link.symlink_to("elsewhere")
+    (link.parent / "elsewhere").write_text("mine")
+    before = host.look()
+    host.changes.clear()
+    for check in (True, False):
+        result = run_module(wg_firewall, check=check, **{**RELAY, "listen_port": 1, "state": state})
+        assert result["msg"] == (
+            f"{link} is a symbolic link to elsewhere: it is neither followed nor replaced; put the file itself there, "
+            "or remove the link"
+        )
+    assert host.look() == before and host.changes == []

@@ -242,3 +242,26 @@ def test_names(run_module, host):
     block = b"# BEGIN wirefleet.wireguard wg.0\n10.44.0.1 a.wg0\n# END wirefleet.wireguard wg.0\n"
     place.joinpath("hosts").write_bytes(block + b"::1 localhost")
     assert run_module(wg_info)["names"] == {"wg.0": _names.digest(b"10.44.0.1 a.wg0\n")}
+
+
+def test_links_are_told_and_not_read(run_module, host, monkeypatch):
+    folder = host()
+    monkeypatch.setattr(wg_info, "FILES", (f"{folder}/*",))
+    (folder / "secret").write_text("password = 1\n")
+    (folder / "70-wireguard-wg0.conf").symlink_to("secret")
+    (folder / "wg1.conf").symlink_to("nowhere")
+    result = run_module(wg_info)
+    assert result["links"] == {f"{folder}/70-wireguard-wg0.conf": "secret", f"{folder}/wg1.conf": "nowhere"}
+    assert result["sysctl"]["persisted"] == {}
+
+
+def test_an_error_of_wg_pubkey_is_no_key(run_module, host, monkeypatch):
+    path = host() / "wg0.key"
+    path.write_text(PRIVATE)
+    path.chmod(0o600)
+
+    def fail(*_arguments):
+        raise ValueError("'wg pubkey' ended with 1")
+
+    monkeypatch.setattr(wg_info, "public_key_of", fail)
+    assert run_module(wg_info, private_key_files=[str(path)])["public_keys"] == {str(path): None}
