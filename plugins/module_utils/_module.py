@@ -19,6 +19,7 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._secrets import masked_values
 
@@ -30,7 +31,8 @@ class Module(AnsibleModule):
 
     def _log_invocation(self) -> None:
         """In the place of Ansible's, which logs all in full: short options masked, long ones by size and digest."""
-        logged = {name: _logged(value) for name, value in masked_values(self.params).items() if value not in (None, [])}
+        options = remove_values(masked_values(self.params), self.no_log_values)
+        logged = {name: _logged(value) for name, value in options.items() if value not in (None, [])}
         self.log(" ".join(["Invoked with", *(f"{name}={text}" for name, text in logged.items())]), log_args=logged)
 
     def _return_formatted(self, kwargs: dict[str, t.Any]) -> None:

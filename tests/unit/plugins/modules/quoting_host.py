@@ -41,6 +41,10 @@ case "${{0##*/}} $*" in
     "wg pubkey")
         [ ! -e {host}/refusing ] || {{ echo "Key is not: \\`$(cat)'" >&2; exit 1; }}
         echo {public} ;;
+    "wg set "*)
+        for word; do case $word in /dev/fd/*) read -r quoted < "$word" ;; esac; done
+        echo "Key is not the correct length or format: \\`$quoted$(cat)'" >&2
+        exit 1 ;;
     "wg "*) echo "Line unrecognized: \\`$(cat)'" >&2; exit 1 ;;
     "ip "*-batch*) read -r line; case $line in "address show"*) echo '{link}' '[]' ;; esac ;;
     "bash "*) exec /bin/bash "$@" ;;
@@ -121,6 +125,7 @@ class Host:
 def quoting_host(tmp_path, monkeypatch, capsys):
     """The host; what modules take for its folders and tools are its own."""
     monkeypatch.setattr(_host, "SEARCH_PATH", f"{tmp_path}/bin")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")  # of hooks
     monkeypatch.setattr(_interface, "JOURNALS", str(tmp_path))
     monkeypatch.setattr(_interface.Interface.__init__, "__defaults__", (str(tmp_path), ""))
     for module in (_host, _interface):

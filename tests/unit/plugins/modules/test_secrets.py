@@ -67,7 +67,8 @@ def leaks(text, key):
 
 def interface(host, **options):
     peer = {"public_key": ALICE, "name": "alice", "allowed_ips": ["10.44.0.2/32"]}
-    return wg_interface, {"name": "wg0", "private_key_file": host.path("wg0.key"), "peers": [peer], **options}
+    standard = {"name": "wg0", "private_key_file": host.path("wg0.key"), "peers": [peer], "table": "off"}
+    return wg_interface, {**standard, **options}
 
 
 def all_that_read_interfaces(host):
@@ -160,7 +161,7 @@ def beside_the_settings_of_a_config(line):
             "wg0.conf",
             f"[Interface]\nPrivateKey = {OWN}\n{interface_line}\n[Peer]\n{peer_line}\nPublicKey = {ALICE}\n",
         )
-        return all_that_read_interfaces(host)[:3]
+        return all_that_read_interfaces(host)[:4]
 
     return place
 
@@ -281,6 +282,14 @@ def test_a_key_is_reported_by_its_place(host, place, form):
     assert leaks(seen, FORMS[form]) == []
     if form != "right" or place in NEVER_RIGHT:
         assert re.search(PLACES[place], said), said
+
+
+def test_a_sealed_text_is_not_returned(host):
+    """Whatever it looks like: what was recorded today is opened by who gets the receiver's key one day."""
+    (module, options), *_others = in_a_sealed_text(host, "nothing like a key")
+    result, seen = host.run(module, **options)
+    assert "this is no sealed key" in result["msg"]
+    assert "nothing like a key" not in seen
 
 
 @pytest.mark.parametrize("form", ["right", "without its end", "a character more", "surplus bits"])

@@ -88,6 +88,14 @@ def test_a_plan_before_any_key_is_known():
     assert "PublicKey = (public-server1 has no key yet)" in files["laptop/wg0.conf"]
 
 
+def test_a_key_in_a_hook_is_not_in_the_files():
+    hook = f"wg set %i peer {key_of('web')} preshared-key <(echo {key_of('secret')})"
+    plan = plan_of({"relay": RELAY, "laptop": {"post_up": hook}}, cidr="10.0.44.0/24")
+    text = plan_files(plan)["laptop/wg0.conf"]
+    assert f"PostUp = wg set %i peer {key_of('web')} preshared-key <(echo (on the host))\n" in text
+    assert host_slice(plan.hosts()["laptop"])["interfaces"][0]["post_up"] == [hook]
+
+
 def test_a_hosts_part_is_data():
     plan = plan_of(FULL, cidr="10.0.44.0/24", dns=["10.0.44.1", "example.net"])
     part = host_slice(plan.hosts()["laptop"])

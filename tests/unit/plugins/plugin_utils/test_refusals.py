@@ -190,6 +190,16 @@ ONE_NODE = [
         "web: wireguard_post_up is 'true\\nfalse', which is no single line; write one command on one line, several as a list",
     ),
     (
+        {"private_key_file": key_of("secret")},
+        "web: wireguard_private_key_file is '(looks like a key)', which is no absolute path; write one such as /etc/wireguard/wg0.key",
+    ),
+    (
+        {"post_up": ["true", f"wg set %i private-key <(echo {key_of('secret')}) #"]},
+        "web: wireguard_post_up is ['true', 'wg set %i private-key <(echo (looks like a key)) #'], which has the entry "
+        "'wg set %i private-key <(echo (looks like a key)) #', which has a '#', where wg-quick ends the line everywhere; put the "
+        "command into a script",
+    ),
+    (
         {"post_up": "true # yes"},
         "web: wireguard_post_up is 'true # yes', which has a '#', where wg-quick ends the line everywhere; put the command into a script",
     ),
