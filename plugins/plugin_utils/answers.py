@@ -507,6 +507,7 @@ def _wg_info(asked: Asked) -> Fields:
         "names": by_interface(lambda _parts: digest),
         "connection": record({"client": maybe(address), "interface": maybe(interface)}),
         "sysctl": record({"live": sysctl_values, "persisted": by_interface(lambda _parts: sysctl_values)}),
+        "links": mapping(words(), words(), _MOST_INTERFACES),
     }
 
 

@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
 
 from ansible_collections.wirefleet.wireguard.plugins.action import wg_confirm
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.confirmed_change import CONFIRM
@@ -24,14 +25,14 @@ class Host:
     def __init__(self, results, outcome="confirmed"):
         self.results, self.outcome, self.asked = results, outcome, []
 
-    def execute(self, module_name=None, module_args=None, task_vars=None):
-        if module_name == CONFIRM:
-            self.asked.append(module_args["state"])
-            outcome = "armed" if module_args["state"] == "armed" else self.outcome
-            failed = {"failed": True, "msg": "rolled back"} if outcome != module_args["state"] else {}
+    def answer(self, module, arguments, task_vars):
+        if module == CONFIRM:
+            self.asked.append(arguments["state"])
+            outcome = "armed" if arguments["state"] == "armed" else self.outcome
+            failed = {"failed": True, "msg": "rolled back"} if outcome != arguments["state"] else {}
             return {"changed": False, "outcome": outcome, "problems": [], **failed}
-        self.asked.append((module_name, self.task.check_mode))
-        return dict(self.results[module_name])
+        self.asked.append((module, self.task.check_mode))
+        return dict(self.results[module])
 
 
 class Connection:
@@ -43,13 +44,15 @@ class Connection:
 
 @pytest.fixture
 def run(monkeypatch):
-    monkeypatch.setattr(wg_confirm.action_loader, "find_plugin", lambda name: name == "ansible.builtin.copy")
+    plugins = {"ansible.builtin.copy": ActionBase}
+    monkeypatch.setattr(wg_confirm.action_loader, "get", lambda name, class_only: plugins.get(name))
 
     def run(host, check=False, diff=True, **arguments):
         host.task = mock.Mock(args=arguments, check_mode=check, diff=diff, async_val=0, action=CONFIRM)
         action = wg_confirm.ActionModule(host.task, Connection(), mock.Mock(), None, None, None)
-        monkeypatch.setattr(action, "_execute_module", host.execute)
-        return action.run(task_vars={})
+        monkeypatch.setattr(action, "ask", host.answer)
+        no_facts = mock.Mock(_variable_manager=mock.Mock(_fact_cache={}))
+        return action.run(task_vars={"inventory_hostname": "leaf1", "hostvars": no_facts})
 
     return run
 
@@ -89,13 +92,13 @@ def test_predicted_failure_changes_nothing(run):
 
 def test_what_follows_a_failure_is_not_run(run):
     host = Host({FIRST: CHANGED, SECOND: CHANGED}, outcome="rolled_back")
-    real = host.execute
+    real = host.answer
 
-    def fails(module_name=None, module_args=None, task_vars=None):
-        result = real(module_name, module_args, task_vars)
-        return {"failed": True, "msg": "no"} if (module_name, host.task.check_mode) == (FIRST, False) else result
+    def fails(module, arguments, task_vars):
+        result = real(module, arguments, task_vars)
+        return {"failed": True, "msg": "no"} if (module, host.task.check_mode) == (FIRST, False) else result
 
-    host.execute = fails
+    host.answer = fails
     result = run(host, changes=CHANGES)
     assert host.asked[2:] == ["armed", (FIRST, False), "rolled_back"]
     assert result["failed"]

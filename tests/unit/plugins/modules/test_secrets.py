@@ -183,7 +183,8 @@ def in_a_hook_of_a_killed_run(host, key):
     host.config()
     host.device()
     hook = f"wg set %i peer {ALICE} preshared-key <(echo {key})"
-    host.write("wg_interface-wg0.json", json.dumps(f"[Interface]\nPreDown = {hook}\nPresharedKey = {key}\n"))
+    begun = f"[Interface]\nPreDown = {hook}\nPresharedKey = {key}\n"
+    host.write("wg_interface-wg0.json", json.dumps({"file": begun, "netns": None}))
     return [interface(host), interface(host, state="absent")]
 
 

@@ -48,9 +48,9 @@ class Action:
         self.answers = list(answers)
         self.asked = []
 
-    def _execute_module(self, module_name, module_args, task_vars):
-        self.asked.append((module_name, module_args, self._task.check_mode))
-        if module_args.get("state") == "armed":
+    def ask(self, module, arguments, task_vars):
+        self.asked.append((module, arguments, self._task.check_mode))
+        if arguments.get("state") == "armed":
             return {"changed": False, "outcome": "armed", "problems": []}
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -169,7 +169,7 @@ def test_unarmed_change_is_run_as_it_is():
 
 def test_failed_arming_arms_nothing(monkeypatch):
     action = Action()
-    monkeypatch.setattr(action, "_execute_module", lambda **_what: {"failed": True, "msg": "no"})
+    monkeypatch.setattr(action, "ask", lambda *_what: {"failed": True, "msg": "no"})
     change = ConfirmedChange(action, {})
     assert change.arm(60)["failed"]
     assert not change.is_armed
