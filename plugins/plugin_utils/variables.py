@@ -27,7 +27,7 @@ _JINJA = ("{{", "{%", "{#")
 _RESERVED = re.compile(
     r"wireguard_.*"
     r"|__(?:confirm|forwarding|install|interface|keypair|leave|outstanding|plan|preshared|rotate|verify)(?:_.*)?"
-    r"|confirm_result|interface_parts|leave_interfaces|plan_output_dir|plan_record"
+    r"|confirm_changes|interface_parts|leave_interfaces|plan_output_dir|plan_record"
     r"|inventory_(?:hostname|hostname_short|file|dir)|group_names"
 )
 _LISTED = 5

@@ -25,7 +25,7 @@ from ansible_collections.wirefleet.wireguard.tests.unit.plugins.modules.quoting_
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch, capsys):
+def host(tmp_path, monkeypatch, capsys, as_on_a_host):
     return quoting_host(tmp_path, monkeypatch, capsys)
 
 

@@ -55,7 +55,7 @@ LENGTH = 8
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch, capsys):
+def host(tmp_path, monkeypatch, capsys, as_on_a_host):
     return quoting_host(tmp_path, monkeypatch, capsys)
 
 
