@@ -33,10 +33,12 @@ def changes(
     ``probe`` is the result of wg_info; ``firewall`` and ``amend`` are the host's ``wireguard_firewall`` and
     ``wireguard_firewall_amend``.
     """
+    says_forwarding = "sysctl" in part
     part = {**NOTHING, **part}
     pending = outstanding(part, probe, firewall)
     sysctls = _sysctls(part, probe) if pending["forwarding"] else []
-    obsolete = _obsolete_sysctl_files(part, probe) if pending["forwarding"] else []
+    # A part of which only the interfaces are given does not say that the host forwards nothing.
+    obsolete = _obsolete_sysctl_files(part, probe) if says_forwarding and pending["forwarding"] else []
     rules = [{**_given(rule), "backend": firewall, "amend": amend} for rule in pending["firewall"]]
     leaving = part["leaving"]
     keys = [f"{one['private_key_file']}{suffix}" for one in leaving for suffix in ("", ".next")]

@@ -134,6 +134,13 @@ def test_settings_of_what_forwards_nothing_are_removed():
     assert found["files"] == ["/etc/sysctl.d/70-wireguard-wg0.conf"]
 
 
+def test_interfaces_alone_leave_the_settings():
+    """The role interface, and with it rotate, give no other part of the plan."""
+    seen = probe(sysctl={"live": {}, "persisted": {"wg0": {"net.ipv4.ip_forward": "1"}}})
+    found = changes({"interfaces": part()["interfaces"]}, seen)
+    assert modules(found) == [("wg_interface", "wg0")]
+
+
 def test_leaving_removes_all_of_an_interface():
     leaving = [{"network": "wg0", "interface": "wg0", "private_key_file": KEY, "netns": "vpn"}]
     found = changes({"leaving": leaving}, probe())
