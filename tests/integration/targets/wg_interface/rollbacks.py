@@ -197,9 +197,9 @@ def without_a_reader():
 def main():
     write_keys()
     untouched = state()
-    for name, end in WAYS:
-        roll_back_after_every_kill(name, end)
-        roll_back_after_every_kill(end, name)
+    for way in WAYS:
+        roll_back_after_every_kill(*way)
+        roll_back_after_every_kill(*reversed(way))
     hook_that_does_not_end()
     down_hook_that_does_not_end()
     held_lock()
