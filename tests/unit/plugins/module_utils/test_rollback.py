@@ -209,8 +209,9 @@ import subprocess, sys
 sys.path[:] = sys.argv[2:]
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import Rollback
 with Rollback(sys.argv[1]).while_armed():
+    hook = subprocess.Popen(["sleep", "1000"])
     print("ready", flush=True)
-    subprocess.run(["sleep", "1000"])
+    hook.wait()
 """
 
 
