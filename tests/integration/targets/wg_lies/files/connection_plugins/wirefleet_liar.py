@@ -63,6 +63,7 @@ def truth(module, asked, host):
             "names": {},
             "connection": {"client": None, "interface": None},
             "sysctl": {"live": {"net.ipv4.ip_forward": "1"}, "persisted": {}},
+            "links": {},
         }
     return {
         "ping": lambda: {"ping": "pong"},
