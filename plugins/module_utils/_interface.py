@@ -489,16 +489,18 @@ class Interface:
 
     def execute(self, plan: Plan, now: Now, config: Config, desired: Device | None) -> None:
         """Carry out a plan; verify that the device is as desired (None: there is none). What fails is rolled back."""
+        hooks_ran = False
         try:
             if plan.has_hooks or self.netns:
                 self._write_journal(config)
+            hooks_ran = plan.has_hooks
             self._applier.apply(plan.prepare + plan.live)
             if desired:
                 self._verify(now, config, desired)
             self._applier.apply(plan.finish + plan.persist)
             self._remove_journal()
         except BaseException as error:  # an interrupt, too
-            problems = self.roll_back(now, config, plan.has_hooks)
+            problems = self.roll_back(now, config, hooks_ran)
             if not isinstance(error, (DeviceError, OSError)):
                 raise
             raise _failure(error, problems) from None
