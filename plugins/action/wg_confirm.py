@@ -9,20 +9,10 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.loader import action_loader
 
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import ARGUMENTS
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.confirmed_change import CONFIRM, ConfirmedChange
 from ansible_collections.wirefleet.wireguard.plugins.plugin_utils.host_action import HostAction
 
-_TEXTS = {"type": "list", "elements": "str", "default": []}
-_ARGUMENTS = {
-    "changes": {"type": "list", "elements": "dict"},
-    "armed": {"type": "bool", "default": True},
-    "state": {"type": "str", "choices": ["armed", "confirmed", "rolled_back"]},
-    "change_id": {"type": "str"},
-    "timeout": {"type": "int", "default": 60},
-    "interfaces": _TEXTS,
-    "sysctls": _TEXTS,
-    "files": {"type": "list", "elements": "path", "default": []},
-}
 # Of a module's result: what belongs to the task, and what no host may set for others.
 _NOT_OF_RESULTS = ("ansible_facts", "deprecations", "diff", "exception", "invocation", "warnings")
 
@@ -34,11 +24,7 @@ class ActionModule(HostAction):
 
     def work(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Returns what the module's RETURN says; without ``changes``, what the module on the host returns."""
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec=_ARGUMENTS,
-            required_one_of=[("changes", "state")],
-            mutually_exclusive=[("changes", "state")],
-        )
+        _validated, arguments = self.validate_argument_spec(**ARGUMENTS)
         if arguments["changes"] is None:
             options = {name: value for name, value in arguments.items() if name not in ("changes", "armed")}
             return self.ask(CONFIRM, options, task_vars)

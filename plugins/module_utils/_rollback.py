@@ -49,6 +49,23 @@ UNGUARDED = (
     "the processes that would roll this change back were killed; nothing was changed. Run again to arm another rollback"
 )
 
+_TEXTS = {"type": "list", "elements": "str", "default": []}
+# The options of wg_confirm, for its action plugin and its module; the first two are for the action plugin.
+ARGUMENTS: dict[str, t.Any] = {
+    "argument_spec": {
+        "changes": {"type": "list", "elements": "dict"},
+        "armed": {"type": "bool", "default": True},
+        "state": {"type": "str", "choices": ["armed", "confirmed", "rolled_back"]},
+        "change_id": {"type": "str"},
+        "timeout": {"type": "int", "default": 60},
+        "interfaces": _TEXTS,
+        "sysctls": _TEXTS,
+        "files": {"type": "list", "elements": "path", "default": []},
+    },
+    "required_one_of": [("changes", "state")],
+    "mutually_exclusive": [("changes", "state")],
+}
+
 RollBack = t.Callable[[], "list[str]"]
 """Brings one thing back to a previous state; returns what could not be done."""
 

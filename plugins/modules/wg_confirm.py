@@ -153,7 +153,12 @@ from ansible_collections.wirefleet.wireguard.plugins.module_utils._device import
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._host import sysctl_path
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._interface import Interface
 from ansible_collections.wirefleet.wireguard.plugins.module_utils._module import Module
-from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import Outcome, RollBack, Rollback
+from ansible_collections.wirefleet.wireguard.plugins.module_utils._rollback import (
+    ARGUMENTS,
+    Outcome,
+    RollBack,
+    Rollback,
+)
 
 
 def note_interface(run_command: RunCommand, name: str) -> RollBack:
@@ -272,23 +277,7 @@ def run(module: Module) -> dict[str, t.Any]:
 
 def main() -> None:
     """Entry point of the module."""
-    texts = {"type": "list", "elements": "str", "default": []}
-    module = Module(
-        argument_spec={
-            # These two are for the action plugin of the same name.
-            "changes": {"type": "list", "elements": "dict"},
-            "armed": {"type": "bool", "default": True},
-            "state": {"type": "str", "choices": ["armed", "confirmed", "rolled_back"]},
-            "change_id": {"type": "str"},
-            "timeout": {"type": "int", "default": 60},
-            "interfaces": texts,
-            "sysctls": texts,
-            "files": {"type": "list", "elements": "path", "default": []},
-        },
-        required_one_of=[("changes", "state")],
-        mutually_exclusive=[("changes", "state")],
-        supports_check_mode=True,
-    )
+    module = Module(**ARGUMENTS, supports_check_mode=True)
     if module.params["changes"] is not None:
         module.fail_json(msg="changes are run by the action plugin wirefleet.wireguard.wg_confirm on the controller")
     if module.check_mode:
