@@ -9,7 +9,7 @@ the next packet for the one who opened it. If that packet is an answer of this h
 this host opened, and a kill switch, which lets answers pass, rejects it: of the SSH session that a run waits for, the
 next packet always is an answer.
 
-So the kernel is told by netlink(7), as conntrack(8) does it (linux/netfilter/nfnetlink_conntrack.h).
+So this module creates their entries by netlink(7), as conntrack(8) does (linux/netfilter/nfnetlink_conntrack.h).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _parsed(text: str) -> tuple[bytes, int]:
 
 
 def track(connections: t.Iterable[Connection]) -> None:
-    """Have each tracked as opened by its client. Raises OSError if this kernel cannot be told."""
+    """Create an entry for each, as opened by its client. Raises OSError if this kernel cannot do that."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as netlink:
         netlink.settimeout(2)
         for connection in connections:
@@ -91,7 +91,7 @@ def track(connections: t.Iterable[Connection]) -> None:
 
 
 def _ask(netlink: socket.socket, kind: int, flags: int, connection: Connection, attributes: bytes) -> bytes | None:
-    """The payload of the answer; None: there is no such entry, or there is one already. Raises OSError."""
+    """Return the payload of the answer, None if there is no such entry, or one already. Raises OSError."""
     family = socket.AF_INET if len(connection.client) == 4 else socket.AF_INET6
     body = struct.pack("=BBH", family, 0, 0) + attributes
     netlink.send(struct.pack("=IHHII", 16 + len(body), SUBSYSTEM << 8 | kind, flags, 1, 0) + body)
